@@ -1,0 +1,71 @@
+# The two commands: `make demo` and `make test`. `make help` lists the rest.
+
+# How many cores snakemake may use, and what pytest is given beside its own
+# configuration: make demo CORES=4; make test PYTEST_ARGS="-k cqt"
+CORES ?= all
+PYTEST_ARGS ?=
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format lock setup setup-test clean-setup fetch
+
+# What a shell start-up file, an activated environment or a site's modules may
+# have set, and what would make our Python look in the wrong place for modules,
+# or snakemake take another profile than profiles/default.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE PYTHONWARNINGS PYTHONOPTIMIZE
+unexport PYTHONINSPECT PYTHONEXECUTABLE PYTHONPLATLIBDIR PYTHONPYCACHEPREFIX PYTHONDONTWRITEBYTECODE
+unexport VIRTUAL_ENV __PYVENV_LAUNCHER__ SNAKEMAKE_PROFILE PYTEST_ADDOPTS PYTEST_PLUGINS
+unexport RUFF_CONFIG MYPYPATH MYPY_CACHE_DIR
+
+# snakemake and matplotlib keep caches in the home folder, and stop or complain where
+# there is none or it cannot be written: then they get one here.
+HERE := $(CURDIR)
+WITH_VENV = PATH="$(HERE)/.venv/bin:$$PATH"; export PATH; \
+    if [ ! -d "$${HOME:-}" ] || [ ! -w "$$HOME" ]; then \
+        HOME="$(HERE)/.snakemake/home"; export HOME; mkdir -p "$$HOME"; fi;
+
+help:  ## say what can be made
+	@echo 'make demo        run the experiment of config/config.yaml and make results/report.html'
+	@echo 'make test        format, lint, types and tests'
+	@echo 'make lint        format, lint and types alone'
+	@echo 'make format      put the code into the format that lint asks for'
+	@echo 'make setup       make .venv (demo and test do this themselves)'
+	@echo 'make setup-test  the same, with the test tools'
+	@echo 'make clean-setup remove .venv'
+	@echo 'make lock        resolve envs/*.in anew into the lock files and conda environments'
+	@echo
+	@echo 'Variables: CORES=4, PYTHON=/path/to/python3.12, DISK_GB=4, PYTEST_ARGS="-k cqt"'
+
+demo: setup
+	@$(WITH_VENV) snakemake --cores $(CORES)
+	@$(WITH_VENV) PYTHONPATH=workflow python -m at4ramt.report.terminal results
+
+test: lint fetch
+	@$(WITH_VENV) python -m pytest $(PYTEST_ARGS)
+
+# The tests render a few of the fetched performances; each archive is fetched once.
+fetch: setup-test
+	@$(WITH_VENV) snakemake --cores $(CORES) --quiet all -- fetch_sources
+
+lint: setup-test
+	@$(WITH_VENV) set -e; \
+	echo 'ruff'; ruff check --quiet .; \
+	ruff format --diff --quiet . || { echo 'make format mends this'; exit 1; }; \
+	echo 'snakefmt'; snakefmt --check Snakefile workflow/rules || { echo 'make format mends this'; exit 1; }; \
+	echo 'mypy'; mypy --no-error-summary; \
+	echo 'snakemake --lint'; snakemake --lint
+
+format: setup-test
+	@$(WITH_VENV) ruff check --quiet --fix .; ruff format .; snakefmt Snakefile workflow/rules
+
+setup:
+	@envs/setup.sh run
+
+setup-test:
+	@envs/setup.sh test
+
+clean-setup:
+	rm -rf .venv
+
+lock:
+	@python=$$(envs/setup.sh python) && "$$python" -I envs/make_lock.py $(if $(UPGRADE),--upgrade)

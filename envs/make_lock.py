@@ -1,0 +1,75 @@
+"""Resolve envs/*.in into the lock files and the conda environments (`make lock`).
+
+requirements.in       -> lock.txt           every file of every package with its hash
+requirements-test.in  -> lock-test.txt      lock.txt and the test tools
+<group>.in            -> <group>.yaml       a conda environment, pinned as lock.txt is
+
+What is in the lock files stays at its version unless its line in a .in file, or
+`--upgrade`, asks for another. Standard library only; uv is put into an environment of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ENVS = Path(__file__).resolve().parent
+UV = "uv==0.13.9"
+PYTHON = "3.11"
+LOCKS = {"requirements.in": "lock.txt", "requirements-test.in": "lock-test.txt"}
+GROUPS = ("features", "training-cpu", "training-gpu", "figures")
+FOR_ALL_PYTHONS = ("--universal", "--fork-strategy", "fewest")
+FOR_CONDA = ("--python-platform", "x86_64-manylinux_2_28")
+HEADER = """\
+# Made by `make lock` from {group}.in and lock.txt: edit those.
+name: at4ramt-{group}
+channels:
+  - conda-forge
+  - nodefaults
+dependencies:
+  - python={python}
+  - pip
+  - pip:
+"""
+
+
+def resolve(uv: list[str], source: str, target: Path, *options: str) -> None:
+    """Write the versions that ``source`` (in envs/) resolves to into ``target``."""
+    command = [*uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
+    command += ["--python-version", PYTHON, "--output-file", str(target), *options, source]
+    done = subprocess.run(command, cwd=ENVS, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        sys.exit(f"make lock: {source} could not be resolved; uv says why above")
+
+
+def conda_environment(group: str, pins: str) -> str:
+    """Return a conda environment file for ``pins``, the lines of a pip requirements file."""
+    lines = [line.strip() for line in pins.splitlines() if line.strip()]
+    quoted = [f'      - "{line}"\n' if ";" in line else f"      - {line}\n" for line in lines]
+    return HEADER.format(group=group, python=PYTHON) + "".join(quoted)
+
+
+def main() -> None:
+    """Resolve everything."""
+    upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
+    with tempfile.TemporaryDirectory() as scratch:
+        bin_folder = Path(scratch, "venv", "bin")
+        subprocess.run([sys.executable, "-I", "-m", "venv", bin_folder.parent], check=True)
+        pip = [str(bin_folder / "python"), "-I", "-m", "pip", "install", "--quiet", UV]
+        subprocess.run(pip, check=True, env=os.environ | {"PIP_USER": "0"})
+        uv = [str(bin_folder / "uv")]
+        for source, lock in LOCKS.items():
+            resolve(uv, source, ENVS / lock, *FOR_ALL_PYTHONS, "--generate-hashes", *upgrade)
+            print(f"envs/{lock}")
+        for group in GROUPS:
+            pins = Path(scratch, f"{group}.txt")
+            resolve(uv, f"{group}.in", pins, *FOR_CONDA, "--constraint", "lock.txt")
+            (ENVS / f"{group}.yaml").write_text(conda_environment(group, pins.read_text()))
+            print(f"envs/{group}.yaml")
+
+
+if __name__ == "__main__":
+    main()

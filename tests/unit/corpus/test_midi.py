@@ -1,0 +1,201 @@
+"""MIDI reading against hand-made files and pretty_midi; the pedal against a brute force."""
+
+import tempfile
+from pathlib import Path
+
+import mido
+import numpy as np
+import pretty_midi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from at4ramt.corpus import midi
+from at4ramt.corpus.midi import NOTE, Performance
+from at4ramt.errors import InputError
+
+
+def save(path, *tracks, ticks_per_beat=100, kind=1):
+    content = mido.MidiFile(type=kind, ticks_per_beat=ticks_per_beat)
+    for messages in tracks:
+        track = mido.MidiTrack()
+        last = 0
+        for tick, message in messages:
+            track.append(message.copy(time=tick - last))
+            last = tick
+        content.tracks.append(track)
+    content.save(path)
+    return path
+
+
+def on(note, velocity=64, channel=0):
+    return mido.Message("note_on", note=note, velocity=velocity, channel=channel)
+
+
+def off(note, channel=0):
+    return mido.Message("note_off", note=note, channel=channel)
+
+
+def tempo(microseconds):
+    return mido.MetaMessage("set_tempo", tempo=microseconds)
+
+
+def rows(performance):
+    return [(round(o, 6), round(f, 6), p, v) for o, f, p, v in performance.notes.tolist()]
+
+
+def test_tempo_changes_of_one_track_hold_for_the_other(tmp_path):
+    path = save(
+        tmp_path / "x.mid",
+        [(0, tempo(1_000_000)), (200, tempo(500_000))],
+        [(100, on(60, 50)), (300, off(60)), (400, on(62, 70)), (500, off(62))],
+    )
+    # 100 ticks last 1 s up to tick 200, then 0.5 s.
+    performance = midi.read_midi(path)
+    assert rows(performance) == [(1.0, 2.5, 60, 50), (3.0, 3.5, 62, 70)]
+    np.testing.assert_allclose(performance.beats, [0, 1, 2, 2.5, 3, 3.5])
+
+
+def test_running_status_is_read(tmp_path):
+    # One status byte 0x90 for three messages; velocity 0 ends a note.
+    track = bytes([0, 0x90, 60, 64, 50, 60, 0, 0, 62, 30, 50, 62, 0, 0, 0xFF, 0x2F, 0])
+    header = b"MThd" + (6).to_bytes(4, "big") + bytes([0, 0, 0, 1, 0, 100])
+    path = tmp_path / "x.mid"
+    path.write_bytes(header + b"MTrk" + len(track).to_bytes(4, "big") + track)
+    assert rows(midi.read_midi(path)) == [(0.0, 0.25, 60, 64), (0.25, 0.5, 62, 30)]
+
+
+def test_a_key_struck_again_ends_the_note_before(tmp_path):
+    path = save(
+        tmp_path / "x.mid", [(0, on(60, 10)), (100, on(60, 20)), (200, off(60)), (300, off(60))]
+    )
+    assert rows(midi.read_midi(path)) == [(0.0, 0.5, 60, 10), (0.5, 1.0, 60, 20)]
+
+
+def test_order_within_a_tick_does_not_matter(tmp_path):
+    first = save(
+        tmp_path / "a.mid", [(0, on(60, 10)), (100, off(60)), (100, on(60, 20)), (200, off(60))]
+    )
+    second = save(
+        tmp_path / "b.mid", [(0, on(60, 10)), (100, on(60, 20)), (100, off(60)), (200, off(60))]
+    )
+    assert (
+        rows(midi.read_midi(first))
+        == rows(midi.read_midi(second))
+        == [(0.0, 0.5, 60, 10), (0.5, 1.0, 60, 20)]
+    )
+
+
+def test_notes_of_no_duration_and_drums_are_left_out(tmp_path):
+    path = save(
+        tmp_path / "x.mid",
+        [
+            (0, on(60)),
+            (0, off(60)),
+            (10, on(61)),
+            (20, on(40, channel=9)),
+            (30, off(40, channel=9)),
+            (110, off(61)),
+        ],
+    )
+    assert rows(midi.read_midi(path)) == [(0.05, 0.55, 61, 64)]
+
+
+def test_voices_in_unison_are_one_note(tmp_path):
+    path = save(
+        tmp_path / "x.mid",
+        [(0, on(60, 40)), (100, off(60))],
+        [(0, on(60, 70, channel=1)), (200, off(60, channel=1))],
+    )
+    assert rows(midi.read_midi(path)) == [(0.0, 1.0, 60, 70)]
+
+
+def test_a_note_never_released_ends_with_the_file(tmp_path):
+    path = save(tmp_path / "x.mid", [(0, on(60)), (100, on(62)), (200, off(62))])
+    assert rows(midi.read_midi(path)) == [(0.0, 1.0, 60, 64), (0.5, 1.0, 62, 64)]
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"MThd\0\0\0\6\0\0\0\1"])
+def test_what_is_no_midi_is_named(tmp_path, content):
+    path = tmp_path / "bad.mid"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.mid"):
+        midi.read_midi(path)
+
+
+def test_a_file_of_drums_only_is_named(tmp_path):
+    path = save(tmp_path / "d.mid", [(0, on(40, channel=9)), (10, off(40, channel=9))])
+    with pytest.raises(InputError, match=r"d\.mid.*found none outside the drum channel"):
+        midi.read_midi(path)
+
+
+times = st.integers(0, 60)
+performances = st.builds(
+    lambda notes, edges: (
+        midi.without_overlap(
+            np.array([(a / 10, (a + d) / 10, p, 64) for a, d, p in notes], dtype=NOTE)
+        ),
+        np.array(sorted(edges)[: len(edges) // 2 * 2], dtype=float).reshape(-1, 2) / 10,
+    ),
+    st.lists(st.tuples(times, st.integers(0, 20), st.integers(60, 62)), max_size=15),
+    st.sets(times, max_size=8),
+)
+
+
+@given(performances)
+def test_sustain_is_what_a_pianist_hears(played):
+    # A clock of tenths of a second; a damper is off a string while its key or
+    # the pedal is down, and a struck string is a new note.
+    notes, pedal = played
+    result = midi.sustain(notes, pedal)
+    down = {tick for a, b in pedal for tick in range(round(a * 10), round(b * 10))}
+    for note, extended in zip(notes, result, strict=True):
+        tick = round(note["offset"] * 10)
+        struck = {
+            round(each["onset"] * 10)
+            for each in notes
+            if each["pitch"] == note["pitch"] and each["onset"] > note["onset"]
+        }
+        while tick in down and tick not in struck:
+            tick += 1
+            # The pedal may be lifted and pressed at one tick: the strings are damped.
+            if tick in {round(b * 10) for _, b in pedal}:
+                break
+        assert round(extended["offset"] * 10) == tick
+    np.testing.assert_array_equal(notes["onset"], result["onset"])
+
+
+@given(performances)
+def test_what_is_written_is_read(played):
+    notes, pedal = played
+    if len(notes) == 0:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.mid"
+        midi.write_midi(path, Performance(notes, pedal))
+        again = midi.read_midi(path)
+    for name in ("onset", "offset", "pitch", "velocity"):
+        np.testing.assert_allclose(again.notes[name], notes[name], atol=1e-9)
+    assert again.pedal.shape == pedal.shape
+    np.testing.assert_allclose(again.pedal, pedal, atol=1e-9)
+
+
+def test_written_notes_are_pretty_midis_too(tmp_path):
+    notes = np.array([(0.1, 0.5, 60, 40), (0.5, 0.9, 60, 50), (0.2345, 1.0, 64, 127)], dtype=NOTE)
+    midi.write_midi(
+        tmp_path / "x.mid",
+        Performance(np.sort(notes, order=["onset", "pitch"]), np.array([[0.3, 0.7]])),
+    )
+    read = pretty_midi.PrettyMIDI(str(tmp_path / "x.mid")).instruments[0]
+    assert sorted(
+        (round(n.start, 4), round(n.end, 4), n.pitch, n.velocity) for n in read.notes
+    ) == sorted(notes.tolist())
+    assert [(round(c.time, 4), c.number, c.value) for c in read.control_changes] == [
+        (0.3, 64, 127),
+        (0.7, 64, 0),
+    ]
+
+
+def test_pedal_of_any_channel_counts_and_half_is_down():
+    events = [(0.0, 0, 63), (1.0, 0, 64), (2.0, 1, 90), (3.0, 0, 0), (4.0, 1, 0), (5.0, 0, 127)]
+    np.testing.assert_array_equal(midi.pedal_strokes(events, 6.0), [[1.0, 4.0], [5.0, 6.0]])

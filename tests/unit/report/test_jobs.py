@@ -1,0 +1,190 @@
+"""Every rule's function, from the made-up run to its outputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from at4ramt.report import jobs, style
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def inputs(run: Path) -> dict[str, Any]:
+    evaluation, models = run / "results/evaluation", run / "results/models"
+    tables = {
+        name: run / f"config/corpus/{name}.tsv"
+        for name in ("pieces", "works", "instruments", "sources")
+    }
+    return tables | {
+        "scores": evaluation / "scores.parquet",
+        "all_frames": evaluation / "scores_all_frames.parquet",
+        "frame_metrics": evaluation / "frame_metrics.parquet",
+        "confusion": evaluation / "confusion.parquet",
+        "example": evaluation / "example.npz",
+        "levels": run / "results/tables/levels.csv",
+        "cards": sorted(models.rglob("*.json")),
+        "histories": sorted(models.rglob("*.history.parquet")),
+        "searches": sorted(models.rglob("*.search.parquet")),
+        "shards": sorted((run / "results/shards").rglob("*.json")),
+    }
+
+
+OUTPUTS = {
+    "write_summary": ["page.html", "figure.svg", "table.csv", "intervals.csv", "comparisons.csv"],
+    "plot_noise": ["f1.svg", "loss.svg", "measures.html", "measures_csv.csv"],
+    "plot_rounds": ["rounds.svg", "levels.svg", "levels_page.html", "silent.svg"],
+    "plot_training": [
+        "base.svg",
+        "rounds.svg",
+        "chain.svg",
+        "searches.svg",
+        "models.html",
+        "models_csv.csv",
+    ],
+    "plot_transcription": [
+        "spectra.svg",
+        "roll.svg",
+        "confusion.svg",
+        "pitches.svg",
+        "pitches_csv.csv",
+    ],
+    "plot_data": [
+        "data.html",
+        "frames.svg",
+        "labels.svg",
+        "licences.html",
+        "data_csv.csv",
+        "labels_csv.csv",
+        "licences_csv.csv",
+    ],
+    "write_provenance": ["page.html", "times.svg", "times_page.html", "graph.svg", "times_csv.csv"],
+}
+
+
+def check_svg(path: Path) -> None:
+    root = ElementTree.parse(path).getroot()
+    assert len(root.findall(f".//{SVG}path")) > 20
+    assert not root.findall(f".//{SVG}text")
+
+
+def check_html(path: Path) -> None:
+    text = path.read_text()
+    assert "<h1>" in text and "<td" in text
+    assert not re.search(r"<script|<link|src=|@import|url\(", text)
+    assert "nan" not in re.sub(r"<[^>]+>", " ", text).lower().split()
+
+
+def is_number(text: str) -> bool:
+    return re.fullmatch(r"[−-]?[\d.,]+", text) is not None
+
+
+def check_axes(figure: Figure) -> None:
+    """Assert that every panel has data, and that its row and column say what the axes are.
+
+    A vertical axis whose marks are words (the bars of a chart) speaks for itself.
+    """
+    panels = [axes for axes in figure.axes if axes.axison and axes.get_subplotspec() is not None]
+    for axes in panels:
+        spec = axes.get_subplotspec()
+        beside = [other for other in panels if other.get_subplotspec().rowspan == spec.rowspan]
+        below = [other for other in panels if other.get_subplotspec().colspan == spec.colspan]
+        marks = [mark.get_text() for other in beside for mark in other.get_yticklabels()]
+        words = bool(marks) and not any(is_number(mark) for mark in marks)
+        assert words or any(other.get_ylabel() for other in beside)
+        assert any(other.get_xlabel() for other in below)
+        assert axes.has_data()
+
+
+CHECKS: dict[str, Callable[[Path], None]] = {
+    ".svg": check_svg,
+    ".html": check_html,
+    ".csv": lambda path: None,
+}
+
+
+@pytest.mark.parametrize("job", OUTPUTS)
+def test_outputs(
+    job: str,
+    made_up_run: Path,
+    run_config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = []
+    save = style.save_figure
+
+    def checked(figure: Figure, path: Any) -> None:
+        drawn.append(path)
+        if Path(path).name != "graph.svg":
+            check_axes(figure)
+        save(figure, path)
+
+    monkeypatch.setattr(style, "save_figure", checked)
+    targets = {Path(name).stem: tmp_path / name for name in OUTPUTS[job]}
+    extra: dict[str, Any] = {}
+    if job == "write_provenance":
+        extra = {
+            "graph": '\t0[label = "all", x];\n\t1[label = "plot", x];\n\t1 -> 0\n',
+            "benchmarks": made_up_run / "benchmarks",
+            "folder": made_up_run,
+        }
+    getattr(jobs, job)(inputs(made_up_run), targets, run_config, **extra)
+    assert len(drawn) == sum(name.endswith(".svg") for name in OUTPUTS[job])
+    assert plt.get_fignums() == []
+    for path in targets.values():
+        if path.suffix == ".csv":
+            assert len(pd.read_csv(path)) > 0
+        elif path.name != "graph.svg":
+            CHECKS[path.suffix](path)
+
+
+def test_figures_and_tables_are_the_same_twice(
+    made_up_run: Path, run_config: dict[str, Any], tmp_path: Path
+) -> None:
+    written = []
+    for name in ("one", "two"):
+        targets = {Path(file).stem: tmp_path / name / file for file in OUTPUTS["plot_data"]}
+        jobs.plot_data(inputs(made_up_run), targets, run_config)
+        written.append([path.read_bytes() for path in targets.values()])
+    assert written[0] == written[1]
+
+
+def test_summary_page_holds_the_headline_numbers(
+    made_up_run: Path, run_config: dict[str, Any], tmp_path: Path
+) -> None:
+    targets = {Path(file).stem: tmp_path / file for file in OUTPUTS["write_summary"]}
+    jobs.write_summary(inputs(made_up_run), targets, run_config)
+    page = targets["page"].read_text()
+    table = pd.read_csv(targets["table"])
+    for row in table.to_dict("records"):
+        assert f">{row['f1_half']:.3f}<" in page and f">{row['f1_fitted']:.3f}<" in page
+    assert "19 excerpts of 30 s (9.5 minutes)" in page
+
+
+def test_one_arm_and_one_piece_still_make_a_report(
+    made_up_run: Path, run_config: dict[str, Any], tmp_path: Path
+) -> None:
+    """The smallest run: no control, one piece a split, so no interval."""
+    sources = inputs(made_up_run)
+    scores = pd.read_parquet(sources["scores"])
+    first = scores.groupby("split")["piece"].transform("min")
+    few = scores[(scores["piece"] == first) & scores["arm"].isin(["base", "adversarial"])]
+    few.to_parquet(tmp_path / "scores.parquet")
+    sources["scores"] = tmp_path / "scores.parquet"
+    targets = {Path(file).stem: tmp_path / file for file in OUTPUTS["write_summary"]}
+    jobs.write_summary(sources, targets, run_config)
+    page = targets["page"].read_text()
+    assert "one piece only, so no interval" in page
+    assert "The arm &#x27;clean&#x27; was not part of this run" in page
+    more = {Path(file).stem: tmp_path / file for file in OUTPUTS["plot_rounds"]}
+    jobs.plot_rounds(sources, more, run_config)
+    check_svg(more["rounds"])

@@ -1,0 +1,55 @@
+"""Calls of Snakemake from inside a job, on a workflow of two rules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from at4ramt.report import nested
+
+SNAKEFILE = """
+configfile: "config.yaml"
+report: "workflow.rst"
+rule all:
+    input: "a.svg"
+rule plot:
+    output: report("a.svg", category="1 One", caption="caption.rst")
+    params: depth=config["depth"]
+    shell: "cp picture.svg {output}"
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    (tmp_path / "config.yaml").write_text("depth: 1\n")
+    (tmp_path / "workflow.rst").write_text("Depth is {{ snakemake.config['depth'] }}.\n")
+    (tmp_path / "caption.rst").write_text("Caption of depth {{ snakemake.params.depth }}.\n")
+    (tmp_path / "style.css").write_text("/* mark of the style */\n")
+    (tmp_path / "picture.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "Snakefile"
+
+
+def test_report_is_made_of_the_configuration_given(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="marked for report but does not exist"):
+        nested.write_report("out/report.html", "all", {"depth": 2}, "style.css", tiny)
+    assert not list((tmp_path / "out").iterdir())
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--config", "depth=2"],
+        check=True,
+        capture_output=True,
+    )
+    nested.write_report("out/report.html", "all", {"depth": 2}, "style.css", tiny)
+    text = (tmp_path / "out/report.html").read_text()
+    assert "Depth is 2." in text and "Caption of depth 2." in text
+    assert "mark of the style" in text
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.html"]
+
+
+def test_rule_graph_is_dot(tiny: Path) -> None:
+    graph = nested.rule_graph("all", {"depth": 1}, tiny)
+    assert "digraph" in graph and '[label = "plot"' in graph and "1 -> 0" in graph

@@ -1,0 +1,89 @@
+"""The configuration: what is refused, how it is said, and that the manual agrees with it."""
+
+import copy
+
+import pytest
+import yaml
+
+from at4ramt.config import ROOT, check_config, key_table, round_settings
+from at4ramt.errors import InputError
+
+DEMO = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+
+def changed(path: str, value):
+    config = copy.deepcopy(DEMO)
+    *parents, last = path.split(".")
+    section = config
+    for name in parents:
+        section = section[name]
+    section[last] = value
+    return config
+
+
+def test_the_demo_is_accepted():
+    check_config(DEMO)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("rounds.epoch", 3, r"unknown key 'rounds.epoch'.*Did you mean 'epochs'"),
+        ("sedes", [0], r"unknown key 'sedes'.*Did you mean 'seeds'"),
+        ("base.epochs", 0, r"'base.epochs' is 0; expected integer ≥ 1"),
+        ("base.epochs", 2.5, r"'base.epochs' is 2.5; expected integer"),
+        ("network.name", "papper", r"expected one of paper, small. Did you mean 'paper'"),
+        ("network.dropout_dense", 1.0, r"expected number ≥ 0, < 1"),
+        ("rounds.arms", [], r"'rounds.arms' is \[\]; expected a list"),
+        ("rounds.arms", ["clean", "clean"], r"without repetition"),
+        ("rounds.overrides", {7: {"epoch": 1}}, r"'rounds.overrides.7.epoch'"),
+        ("rounds.overrides", {"x": {}}, r"expected the number of a round"),
+        ("rounds.overrides", {13: {"epochs": 1}}, r"names round 13; expected 1 to .* 12"),
+        ("rounds.search.maximum_increase", 0.05, r"not below maximum_increase"),
+        ("rounds.search.start_level", 3.0, r"floor_level < start_level < cap_level"),
+        ("evaluation.levels", [0.0, 0.2, 0.1], r"ascending levels that begin with 0"),
+        ("evaluation.levels", [0.1], r"ascending levels that begin with 0"),
+        ("evaluation.every_round_of", ["fixed"], None),
+        ("features.lowest_pitch", 60, r"above half of sample_rate_hz"),
+        ("features.hop_length_samples", 500, r"multiple of 128"),
+    ],
+)
+def test_each_mistake_is_named_with_what_was_expected(path, value, said):
+    config = changed(path, value)
+    if said is None:
+        config["rounds"]["arms"] = ["adversarial"]
+        said = "every_round_of names fixed, which rounds.arms does not train"
+    with pytest.raises(InputError, match=said):
+        check_config(config)
+
+
+def test_all_mistakes_are_told_at_once():
+    config = changed("base.epochs", 0)
+    del config["seeds"]
+    config["network"]["nam"] = "x"
+    with pytest.raises(InputError) as caught:
+        check_config(config)
+    for part in ("base.epochs", "'seeds' is missing", "network.nam"):
+        assert part in str(caught.value)
+
+
+def test_every_key_is_needed():
+    for section, content in DEMO.items():
+        for key in content if isinstance(content, dict) else ():
+            config = copy.deepcopy(DEMO)
+            del config[section][key]
+            with pytest.raises(InputError, match=f"key '{section}.{key}' is missing"):
+                check_config(config)
+
+
+def test_a_round_sees_its_override_and_no_key_that_only_counts_rounds():
+    config = changed("rounds.overrides", {7: {"epochs": 9}})
+    assert round_settings(config, 7)["epochs"] == 9
+    assert round_settings(config, 6) == round_settings(DEMO, 6)
+    longer = changed("rounds.count", 14)
+    assert round_settings(longer, 3) == round_settings(DEMO, 3)
+
+
+def test_the_manual_has_the_table_of_the_schema():
+    manual = (ROOT / "config" / "README.md").read_text()
+    assert key_table() in manual, "run: PYTHONPATH=workflow python -m at4ramt.config"

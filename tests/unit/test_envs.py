@@ -1,0 +1,115 @@
+"""requirements.in, the lock files, the conda environments and docs/dependencies.md agree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVS = ROOT / "envs"
+GROUPS = ("features", "training-cpu", "training-gpu", "figures")
+SNAKEMAKE_ALONE = {"snakemake"}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def wanted(name: str) -> dict[str, str]:
+    """Return the packages of an .in file, with their version or an empty string."""
+    found = {}
+    for line in (ENVS / name).read_text().splitlines():
+        if match := re.match(r"([A-Za-z0-9][\w.-]*)(?:\[[\w,-]+\])?(?:==(\S+))?\s*$", line):
+            found[canonical(match[1])] = match[2] or ""
+        else:
+            assert line == "" or line.startswith(("#", "-c ", "-r ")), f"{name}: {line}"
+    return found
+
+
+def locked(name: str) -> dict[str, tuple[str, list[str]]]:
+    """Return the packages of a lock file: version and hashes."""
+    found = {}
+    for block in re.split(r"\n(?=\S)", (ENVS / name).read_text().strip()):
+        head, *hashes = [line.rstrip(" \\").strip() for line in block.splitlines()]
+        match = re.match(r"([A-Za-z0-9][\w.-]*)==(\S+)( ; .+)?$", head)
+        assert match, f"{name}: {head}"
+        found[canonical(match[1])] = (match[2], hashes)
+    return found
+
+
+def conda(group: str) -> dict[str, str]:
+    """Return the pins of a conda environment's pip section."""
+    environment = yaml.safe_load((ENVS / f"{group}.yaml").read_text())
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+    (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
+    return {canonical(line.partition("==")[0]): line.partition("==")[2] for line in pip}
+
+
+@pytest.mark.parametrize("name", ["lock.txt", "lock-test.txt"])
+def test_every_package_has_hashes_and_nothing_names_a_host(name):
+    text = (ENVS / name).read_text()
+    assert "://" not in text and "--index" not in text and "--find-links" not in text
+    for package, (_, hashes) in locked(name).items():
+        assert hashes, package
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in hashes), package
+
+
+def test_the_lock_holds_what_requirements_ask_for():
+    lock = locked("lock.txt")
+    for package, version in wanted("requirements.in").items():
+        assert version, f"{package} needs a version in requirements.in"
+        assert lock[package][0] == version
+
+
+def test_the_test_lock_holds_the_lock_and_the_tools():
+    lock, more = locked("lock.txt"), locked("lock-test.txt")
+    assert {name: more.get(name) for name in lock} == lock
+    for package, version in wanted("requirements-test.in").items():
+        assert version in ("", more[package][0]), package
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_conda_environments_are_pinned_as_the_lock_is(group):
+    lock, pins = locked("lock.txt"), conda(group)
+    for package, version in pins.items():
+        if package in lock:
+            assert version == lock[package][0], package
+        else:
+            assert group == "training-gpu", f"{package} is not in the lock file"
+            assert package == "tensorflow" or package.startswith("nvidia-"), package
+    missing = wanted(f"{group}.in").keys() - pins.keys()
+    assert not missing, f"run `make lock`: {missing}"
+
+
+def test_tensorflow_is_the_same_on_both_devices():
+    version = locked("lock.txt")["tensorflow-cpu"][0]
+    assert wanted("training-gpu.in")["tensorflow"] == version == conda("training-gpu")["tensorflow"]
+    assert "tensorflow[and-cuda]==" in (ENVS / "training-gpu.in").read_text()
+    cpu, gpu = conda("training-cpu"), conda("training-gpu")
+    assert cpu.keys() - {"tensorflow-cpu"} == {
+        name for name in gpu if name != "tensorflow" and not name.startswith("nvidia-")
+    }
+
+
+def test_each_direct_dependency_is_in_a_group_and_has_its_reason():
+    direct = wanted("requirements.in").keys()
+    groups = set().union(*(wanted(f"{group}.in").keys() for group in GROUPS)) - {"tensorflow"}
+    assert groups == direct - SNAKEMAKE_ALONE
+    rows = re.findall(
+        r"^\| `([^`]+)` \| (.+) \| (.+) \|$", (ROOT / "docs/dependencies.md").read_text(), re.M
+    )
+    documented = {canonical(name) for name, reason, licence in rows if reason and licence}
+    assert documented == direct | wanted("requirements-test.in").keys()
+
+
+def test_python_versions_agree():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11,<3.14"
+    assert 'wanted="Python 3.11, 3.12 or 3.13"' in (ENVS / "setup.sh").read_text()
+    for group in GROUPS:
+        assert "  - python=3.11\n" in (ENVS / f"{group}.yaml").read_text()

@@ -1,0 +1,61 @@
+"""Files appear whole or not at all; digests change with what they stand for."""
+
+import json
+
+import pytest
+
+from at4ramt.files import (
+    PACKAGE,
+    file_digest,
+    read_json,
+    source_digest,
+    value_digest,
+    whole_file,
+    write_json,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), whole_file(path) as temporary:
+        temporary.write_text("half of the new")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_not_seen_before_it_is_whole(tmp_path):
+    path = tmp_path / "folder" / "model.keras"
+    with whole_file(path) as temporary:
+        assert temporary.suffix == ".keras"
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert [found.name for found in path.parent.iterdir()] == ["model.keras"]
+
+
+def test_json_comes_back_and_its_text_is_stable(tmp_path):
+    write_json(tmp_path / "a.json", {"b": 1, "a": [0.1]})
+    write_json(tmp_path / "b.json", {"a": [0.1], "b": 1})
+    assert file_digest(tmp_path / "a.json") == file_digest(tmp_path / "b.json")
+    assert read_json(tmp_path / "a.json") == json.loads('{"a": [0.1], "b": 1}')
+
+
+def test_a_source_digest_follows_its_modules_and_no_others(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(f"# {name}\n")
+    monkeypatch.setattr("at4ramt.files.PACKAGE", tmp_path)
+    before = source_digest("one"), source_digest("two"), source_digest("one", "two")
+    (tmp_path / "two.py").write_text("# two, changed\n")
+    after = source_digest("one"), source_digest("two"), source_digest("two", "one")
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+    assert before[2] != after[2]
+    monkeypatch.undo()
+    assert (PACKAGE / "files.py").exists()
+
+
+def test_values_that_differ_have_other_digests():
+    assert value_digest({"a": 1, "b": 2}) == value_digest({"b": 2, "a": 1})
+    assert value_digest({"a": 1}) != value_digest({"a": 1.5})

@@ -1,0 +1,59 @@
+"""On a fresh checkout: plans, lists, lints; and mistakes are told before anything runs."""
+
+import subprocess
+import sys
+
+import pytest
+
+SMALL = "tests/workflow/small.yaml"
+PIECES = "tests/workflow/small_pieces.tsv"
+
+
+def test_the_plan_of_the_demo_is_complete(checkout):
+    printed = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n"],
+        cwd=checkout.path,
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert "train_base" in printed and "report" in printed
+    # Twelve rounds of each arm.
+    line = next(line for line in printed.splitlines() if line.startswith("train_round "))
+    assert int(line.split()[1]) % 12 == 0
+
+
+def test_the_stages_are_listed(checkout):
+    printed = checkout.snakemake("--list-rules")
+    for stage in ("corpus", "features", "shards", "base", "rounds", "evaluation", "report"):
+        assert stage in printed.split()
+
+
+@pytest.mark.parametrize("stage", ["corpus", "features", "shards", "base", "rounds", "evaluation"])
+def test_each_stage_can_be_asked_for(checkout, stage):
+    planned = checkout.planned(stage)
+    assert planned[stage] == 1
+    assert "report" not in planned
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        (SMALL, "rounds:", "rouns:", "unknown key 'rouns'; .*Did you mean 'rounds'"),
+        (SMALL, "  epochs: 3", "  epochs: -3", "'base.epochs' is -3; expected integer ≥ 1"),
+        (SMALL, "  example_piece: MAPS", "  example_piece: MIPS", "report.example_piece"),
+        (SMALL, "[0.0, 0.1, 0.34]", "[0.1, 0.0]", "ascending levels"),
+        (SMALL, "[adversarial,", "[adversarail,", "rounds.arms.0.*Did you mean 'adversarial'"),
+        (PIECES, "\tTimGM6mb\t", "\tTimGM6mp\t", "row 2"),
+        (PIECES, "split", "splt", "splt.*Did you mean 'split'"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_runs(checkout, file, old, new, said):
+    path = checkout.path / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    printed = checkout.snakemake(fails=True)
+    assert " ".join(printed.split()) and __import__("re").search(said, printed, flags=16)
+    assert "Traceback" not in printed
+    assert not (checkout.path / "results").exists()

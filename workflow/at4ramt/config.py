@@ -1,0 +1,200 @@
+"""The configuration: checked before anything runs, and documented from its schema.
+
+``python -m at4ramt.config`` prints config/README.md's table of keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from at4ramt.errors import InputError, suggestion
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def check_config(config: dict[str, Any], schema_path: str | Path = SCHEMA) -> None:
+    """Check a configuration as a whole.
+
+    Args:
+        config: the merged configuration, as Snakemake has it.
+        schema_path: schema to check against.
+
+    Raises:
+        InputError: listing every wrong key with what was expected of it.
+    """
+    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    validator = Draft202012Validator(schema)
+    problems = [
+        line
+        for error in validator.iter_errors(_with_string_keys(config))
+        for line in _explain(error, schema)
+    ]
+    if not problems:
+        problems = list(_contradictions(config))
+    if problems:
+        raise InputError(
+            "the configuration is not usable:\n"
+            + "\n".join(f"  - {problem}" for problem in problems)
+            + "\nconfig/README.md explains every key."
+        )
+
+
+def round_settings(config: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return section ``rounds`` as it applies to one round.
+
+    Overrides are merged in, and left out are the keys that decide only which
+    rounds there are, so that a round is not rerun because another was added.
+    """
+    rounds = dict(config["rounds"])
+    overrides = {int(key): value for key, value in rounds.pop("overrides").items()}
+    for key in ("count", "arms"):
+        rounds.pop(key)
+    return rounds | overrides.get(number, {})
+
+
+def key_table(schema_path: str | Path = SCHEMA) -> str:
+    """Return a Markdown table of every key, with type, unit, demo value and paper section."""
+    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    values = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    lines = [
+        "| key | demo's value | unit | allowed | meaning | paper |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, key in _leaves(schema):
+        value: Any = values
+        for part in name.split("."):
+            value = value[part]
+        merged = _resolve(key, schema)
+        lines.append(
+            f"| `{name}` | `{value}` | {key.get('x-unit', '')} | {_allowed(merged, schema)} "
+            f"| {' '.join(key['description'].split())} | {key.get('x-paper', '')} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, key in schema["properties"].items():
+        if key.get("properties"):
+            yield from _leaves(key, f"{prefix}{name}.")
+        else:
+            yield prefix + name, key
+
+
+def _resolve(key: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    reference = key.get("$ref")
+    if reference is None:
+        return key
+    return {**schema["$defs"][reference.rsplit("/", 1)[1]], **key}
+
+
+def _allowed(key: dict[str, Any], schema: dict[str, Any]) -> str:
+    if "enum" in key:
+        return ", ".join(f"`{value}`" for value in key["enum"])
+    if key.get("type") == "array":
+        return "list of: " + _allowed(_resolve(key["items"], schema), schema)
+    bounds = [
+        f"{sign} {key[name]:g}"
+        for name, sign in (
+            ("minimum", "≥"),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "≤"),
+            ("exclusiveMaximum", "<"),
+            ("multipleOf", "multiple of"),
+        )
+        if name in key
+    ]
+    return " ".join([str(key.get("type", "")), ", ".join(bounds)]).strip()
+
+
+def _with_string_keys(value: Any) -> Any:
+    # YAML allows numbers as keys (rounds.overrides); JSON Schema knows only strings.
+    if isinstance(value, dict):
+        return {str(key): _with_string_keys(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_string_keys(inner) for inner in value]
+    return value
+
+
+def _explain(error: ValidationError, schema: dict[str, Any]) -> Iterator[str]:
+    where = ".".join(str(part) for part in error.absolute_path)
+    prefix = f"{where}." if where else ""
+    limit: Any = error.validator_value
+    wanted = error.schema if isinstance(error.schema, dict) else {}
+    if error.validator == "additionalProperties":
+        known = list(wanted.get("properties", {}))
+        patterns = list(wanted.get("patternProperties", {}))
+        for key in cast(dict[str, Any], error.instance):
+            if key not in known and not (patterns and key.isdigit()):
+                expected = ", ".join(known) if known else "the number of a round"
+                yield f"unknown key '{prefix}{key}'; expected {expected}.{suggestion(key, known)}"
+    elif error.validator == "required":
+        for key in limit:
+            if key not in cast(dict[str, Any], error.instance):
+                yield f"key '{prefix}{key}' is missing; config/config.yaml has the demo's value"
+    else:
+        described = _describe(error, schema)
+        yield f"key '{where}' is {error.instance!r}; expected {described}"
+
+
+def _describe(error: ValidationError, schema: dict[str, Any]) -> str:
+    wanted = error.schema if isinstance(error.schema, dict) else {}
+    if error.validator == "enum":
+        known = [str(value) for value in cast(list[Any], error.validator_value)]
+        return f"one of {', '.join(known)}.{suggestion(str(error.instance), known)}"
+    allowed = _allowed(_resolve(wanted, schema), schema)
+    if wanted.get("type") == "array":
+        unique = " without repetition" if wanted.get("uniqueItems") else ""
+        return f"a {allowed}, at least {wanted.get('minItems', 0)}{unique}"
+    pattern = f" matching {wanted['pattern']}" if "pattern" in wanted else ""
+    return f"{allowed}{pattern}"
+
+
+def _contradictions(config: dict[str, Any]) -> Iterator[str]:
+    search = config["rounds"]["search"]
+    if search["minimum_increase"] >= search["maximum_increase"]:
+        yield (
+            f"rounds.search.minimum_increase ({search['minimum_increase']}) is not below "
+            f"maximum_increase ({search['maximum_increase']}); expected a range"
+        )
+    if not search["floor_level"] < search["start_level"] < search["cap_level"]:
+        yield (
+            "rounds.search: expected floor_level < start_level < cap_level, found "
+            f"{search['floor_level']}, {search['start_level']}, {search['cap_level']}"
+        )
+    levels = config["evaluation"]["levels"]
+    if levels[0] != 0 or list(levels) != sorted(levels):
+        yield f"evaluation.levels is {levels}; expected ascending levels that begin with 0"
+    features = config["features"]
+    low = features["lowest_pitch"] - features["margin_pitches"]
+    high = features["lowest_pitch"] + features["pitches"] + features["margin_pitches"] - 1
+    if low < 12 or high > 127:
+        yield f"features: pitches {low} to {high} with their margin; expected 12 to 127"
+    highest_hz = 440.0 * 2 ** ((high + 1 - 69) / 12)
+    if highest_hz > 0.5 * features["sample_rate_hz"]:
+        yield (
+            f"features: the highest bin lies near {highest_hz:.0f} Hz, above half of "
+            f"sample_rate_hz ({features['sample_rate_hz']}); expected fewer pitches or more Hz"
+        )
+    extra = set(config["evaluation"]["every_round_of"]) - set(config["rounds"]["arms"])
+    if extra:
+        yield (
+            f"evaluation.every_round_of names {', '.join(sorted(extra))}, which rounds.arms does "
+            f"not train; expected some of {', '.join(config['rounds']['arms'])}"
+        )
+    for number in config["rounds"]["overrides"]:
+        if not 1 <= int(number) <= config["rounds"]["count"]:
+            yield (
+                f"rounds.overrides names round {number}; expected 1 to rounds.count = "
+                f"{config['rounds']['count']}"
+            )
+
+
+if __name__ == "__main__":
+    print(key_table(), end="")

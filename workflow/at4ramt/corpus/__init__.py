@@ -1,0 +1,1 @@
+"""The embedded corpus: performances and pianos, rendered in the layout of MAPS."""

@@ -1,0 +1,1 @@
+"""Scores of every model on every piece and noise level, and what derives from them."""

@@ -1,0 +1,139 @@
+"""Tables of all models from those of each, the example that the report shows, the levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from at4ramt.errors import InputError
+from at4ramt.evaluation.metrics import probabilities
+from at4ramt.evaluation.snr import magnitude_statistics, snr_table
+from at4ramt.evaluation.tables import write_frame_metrics, write_scores
+from at4ramt.features.frames import load_frames
+from at4ramt.files import read_json, whole_file
+from at4ramt.training.jobs import margin_bins
+from at4ramt.training.network import CONTEXT_FRAMES
+
+SCORES = ("scores", "scores_all_frames")
+
+
+def collect_table(parts: Sequence[str], path: str) -> None:
+    """Write the rows of all parts into one Parquet file, sorted by what identifies them."""
+    table = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+    name = Path(path).stem
+    if name in SCORES:
+        write_scores(table, path)
+        return
+    if name == "frame_metrics":
+        write_frame_metrics(table, path)
+        return
+    with whole_file(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def write_levels(
+    cards: Sequence[str], shards: dict[str, Sequence[str]], path: str, features: dict[str, Any]
+) -> None:
+    """Write the noise level of every round with its signal-to-noise ratios, as CSV.
+
+    A row for each model, split and instrument, because the same level is
+    another ratio on a louder piano; the four ratios are those of
+    :mod:`at4ramt.evaluation.snr`, over the centres' magnitudes.
+    """
+    statistics = []
+    for split, paths in shards.items():
+        for shard in paths:
+            matrix = load_frames(
+                [shard], padding=CONTEXT_FRAMES // 2, margin_bins=margin_bins(features)
+            )
+            mean, mean_square = magnitude_statistics([matrix.magnitudes[matrix.centre]])
+            statistics.append(
+                {
+                    "split": split,
+                    "instrument": Path(shard).stem,
+                    "mean_magnitude": mean,
+                    "mean_square_magnitude": mean_square,
+                }
+            )
+    rounds = [card for card in map(read_json, cards) if card["level"] > 0]
+    levels = pd.DataFrame(rounds, columns=["arm", "seed", "round", "level", "search_status"])
+    with whole_file(path) as temporary:
+        snr_table(levels, pd.DataFrame(statistics)).to_csv(
+            temporary, index=False, float_format="%.6g"
+        )
+
+
+def write_example(
+    models: dict[str, str],
+    shards: dict[str, Sequence[str]],
+    path: str,
+    *,
+    config: dict[str, Any],
+    threads: int,
+) -> None:
+    """Write magnitudes, truth and probabilities of the excerpt that the report shows.
+
+    Args:
+        models: path of the model shown under each name.
+        shards: paths of the shards of each split, one of which holds the piece.
+        path: ``.npz`` file to write.
+        config: sections ``features``, ``shards``, ``report`` and ``maximum_level``.
+        threads: CPU threads.
+
+    Raises:
+        InputError: if no shard holds the piece or the excerpt lies outside it.
+    """
+    from at4ramt.training.backend import start_backend
+
+    start_backend(threads, 0)
+    from at4ramt.evaluation.score_model import load_pieces
+    from at4ramt.training.loop import predict_logits
+    from at4ramt.training.model_file import load_model
+
+    features, report = config["features"], config["report"]
+    loaded = {
+        name: load_model(
+            model,
+            bins=features["bins_per_pitch"] * features["pitches"],
+            pitches=features["pitches"],
+        )
+        for name, model in models.items()
+    }
+    seed = next(iter(loaded.values())).card["seed"]
+    pieces = (p for p in load_pieces(shards, features, seed) if p.name == report["example_piece"])
+    piece = next(pieces, None)
+    if piece is None:
+        raise InputError(
+            f"config key report.example_piece: no frame of '{report['example_piece']}' is in the "
+            f"scored shards; expected a piece of {', '.join(shards)}"
+        )
+    seconds = piece.frame * features["hop_length_samples"] / features["sample_rate_hz"]
+    first = report["example_start_seconds"]
+    shown = (seconds >= first) & (seconds < first + report["example_seconds"])
+    if not shown.any():
+        raise InputError(
+            f"config key report.example_start_seconds is {first}; the piece "
+            f"'{report['example_piece']}' ends at {seconds[-1]:.1f} s; expected an earlier start"
+        )
+    padding = CONTEXT_FRAMES // 2
+    content: dict[str, Any] = {
+        "times": seconds[shown],
+        "truth": piece.truth[shown],
+        "magnitudes": piece.magnitudes[padding:-padding][shown],
+    }
+    shown_levels = (config["start_level"], config["maximum_level"])
+    for level in shown_levels:
+        noisy = piece.magnitudes + np.float32(level) * piece.noise
+        content[f"magnitudes_{level}"] = noisy[padding:-padding][shown]
+    for name, model in loaded.items():
+        content[f"threshold_{name}"] = model.card["threshold_fitted"]
+        for level in (0.0, config["maximum_level"]):
+            noisy = piece.magnitudes + np.float32(level) * piece.noise
+            probability = probabilities(predict_logits(model.network, noisy)[shown])
+            content[f"probability_{name}_{level}"] = probability.astype(np.float32)
+    with whole_file(path) as temporary:
+        np.savez_compressed(temporary, **content)

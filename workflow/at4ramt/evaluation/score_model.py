@@ -1,0 +1,233 @@
+"""One model on every scored piece and noise level: the counts that all results derive from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from at4ramt.evaluation.confusion import confusion_matrix, matrix_to_table
+from at4ramt.evaluation.metrics import (
+    binarise,
+    cross_entropy_sums,
+    frame_errors,
+    pitch_counts,
+    probabilities,
+)
+from at4ramt.features.frames import FrameMatrix, load_frames
+from at4ramt.files import whole_file
+from at4ramt.seeds import purpose_seed
+from at4ramt.training.backend import start_backend
+from at4ramt.training.jobs import margin_bins
+from at4ramt.training.losses import LossWeights
+from at4ramt.training.network import CONTEXT_FRAMES
+from at4ramt.training.noise import uniform_noise
+
+log = logging.getLogger("at4ramt")
+
+CONFUSION_KEY = ("arm", "seed", "round", "split", "noise", "level", "threshold_kind")
+OFFSETS = ("none", "median", "mean")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Kept frames of one piece, with half a window of silence at both ends.
+
+    Attributes:
+        magnitudes: ``(frames + 2 * padding, bins)``.
+        noise: uniform noise in [0, 1) of the same shape, the same for all models of a seed.
+        truth: ``(frames, pitches)``, bool.
+        centre: ``(frames,)``, bool.
+        times: seconds, ``(frames,)``.
+    """
+
+    name: str
+    instrument: str
+    split: str
+    magnitudes: npt.NDArray[np.float32]
+    noise: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.bool_]
+    centre: npt.NDArray[np.bool_]
+    frame: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Input:
+    """How one arm sees a piece: which offset is taken off the magnitudes first."""
+
+    arm: str
+    offset: str
+
+
+def score_model(
+    model_path: str,
+    shards: dict[str, Sequence[str]],
+    outputs: dict[str, str],
+    *,
+    config: dict[str, Any],
+    threads: int,
+) -> None:
+    """Score one model and write its part of every evaluation table.
+
+    The base model is scored a second time as arm ``offset_removed``, with its
+    input changed as ``evaluation.offset`` says and the same weights and
+    thresholds.
+
+    Args:
+        model_path: the model.
+        shards: paths of the shards of each split.
+        outputs: path to write for ``scores``, ``scores_all_frames``,
+            ``frame_metrics`` and ``confusion``.
+        config: sections ``features``, ``evaluation`` and ``rounds.maximum_level``
+            as ``maximum_level``.
+        threads: CPU threads.
+
+    Raises:
+        InputError: if model or shards are unusable.
+    """
+    device = start_backend(threads, 0)
+    from at4ramt.training.loop import predict_logits
+    from at4ramt.training.model_file import load_model
+
+    features, evaluation = config["features"], config["evaluation"]
+    model = load_model(
+        model_path,
+        bins=features["bins_per_pitch"] * features["pitches"],
+        pitches=features["pitches"],
+    )
+    card, weights = model.card, model.loss_weights
+    inputs = [Input(card["arm"], "none")]
+    if card["arm"] == "base":
+        inputs.append(Input("offset_removed", evaluation["offset"]))
+    thresholds = {"half": 0.5, "fitted": card["threshold_fitted"]}
+    pitches = features["lowest_pitch"] + np.arange(features["pitches"])
+    confused_levels = {0.0, _nearest(evaluation["levels"], config["maximum_level"])}
+    log.info("device: %s; %s at %d levels", device, model_path, len(evaluation["levels"]))
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in outputs}
+    confusion: dict[tuple[Any, ...], npt.NDArray[np.float64]] = {}
+    for piece in load_pieces(shards, features, card["seed"]):
+        for level in evaluation["levels"]:
+            noisy = piece.magnitudes + np.float32(level) * piece.noise
+            for seen in inputs:
+                logits = predict_logits(model.network, remove_offset(noisy, seen.offset, level))
+                probability = probabilities(logits)
+                condition = {
+                    "arm": seen.arm,
+                    "seed": card["seed"],
+                    "round": card["round"],
+                    "split": piece.split,
+                    "instrument": piece.instrument,
+                    "piece": piece.name,
+                    "noise": "uniform" if level else "none",
+                    "level": float(level),
+                }
+                for kind, threshold in thresholds.items():
+                    labelled = condition | {"threshold_kind": kind}
+                    active = binarise(probability, threshold)
+                    for name, chosen in (
+                        ("scores", piece.centre),
+                        ("scores_all_frames", np.ones_like(piece.centre)),
+                    ):
+                        counts = _score(
+                            piece.truth[chosen], active[chosen], logits[chosen], weights
+                        )
+                        counts = {"threshold": threshold, "pitch": pitches} | counts
+                        parts[name].append(pd.DataFrame(labelled | counts))
+                    truth, estimate = piece.truth[piece.centre], active[piece.centre]
+                    errors = frame_errors(truth, estimate)._asdict()
+                    parts["frame_metrics"].append(pd.DataFrame([labelled | errors]))
+                    if level in confused_levels:
+                        key = tuple(labelled[name] for name in CONFUSION_KEY)
+                        matrix = confusion_matrix(truth, estimate)
+                        confusion[key] = confusion.get(key, 0.0) + matrix
+        log.info("%s: %d frames, %d centres", piece.name, len(piece.centre), piece.centre.sum())
+    for key, matrix in confusion.items():
+        table = matrix_to_table(matrix, features["lowest_pitch"])
+        for position, (name, value) in enumerate(zip(CONFUSION_KEY, key, strict=True)):
+            table.insert(position, name, value)
+        parts["confusion"].append(table)
+    for name, path in outputs.items():
+        with whole_file(path) as temporary:
+            pd.concat(parts[name], ignore_index=True).to_parquet(
+                temporary, index=False, compression="zstd"
+            )
+
+
+def load_pieces(
+    shards: dict[str, Sequence[str]], features: dict[str, Any], seed: int
+) -> Iterator[Piece]:
+    """Yield the pieces of some shards with their evaluation noise, split by split.
+
+    Noise is drawn per piece and frame index: which other pieces are scored
+    beside it changes nothing.
+    """
+    padding = CONTEXT_FRAMES // 2
+    for split, paths in shards.items():
+        matrix = load_frames(paths, padding=padding, margin_bins=margin_bins(features))
+        for index, name in enumerate(matrix.pieces):
+            yield _piece(matrix, index, name, split, seed)
+
+
+def _piece(matrix: FrameMatrix, index: int, name: str, split: str, seed: int) -> Piece:
+    rows = np.flatnonzero(matrix.piece == index)
+    silence = np.zeros((matrix.padding, matrix.magnitudes.shape[1]), np.float32)
+    magnitudes = np.concatenate([silence, matrix.magnitudes[rows], silence])
+    noise_seed = purpose_seed(seed, "evaluation noise", name)
+    return Piece(
+        name=name,
+        instrument=matrix.instruments[index],
+        split=split,
+        magnitudes=magnitudes,
+        noise=uniform_noise(noise_seed, np.arange(len(magnitudes)), magnitudes.shape[1]),
+        truth=matrix.labels[rows].astype(bool),
+        centre=matrix.centre[rows],
+        frame=matrix.frame[rows],
+    )
+
+
+def remove_offset(
+    magnitudes: npt.NDArray[np.float32], offset: str, level: float
+) -> npt.NDArray[np.float32]:
+    """Return magnitudes with an offset taken off each frame.
+
+    Args:
+        magnitudes: ``(frames, bins)``.
+        offset: ``"none"``; ``"median"`` for the frame's own median; ``"mean"``
+            for the noise's known mean, ``level / 2``.
+        level: noise level.
+    """
+    if offset == "none":
+        return magnitudes
+    if offset == "mean":
+        return magnitudes - np.float32(level / 2)
+    if offset == "median":
+        return np.asarray(magnitudes - np.median(magnitudes, axis=1, keepdims=True))
+    raise ValueError(f"unknown offset {offset!r}; expected one of {OFFSETS}")
+
+
+def _nearest(levels: Sequence[float], wanted: float) -> float:
+    return float(min(levels, key=lambda level: abs(level - wanted)))
+
+
+def _score(
+    truth: npt.NDArray[np.bool_],
+    active: npt.NDArray[np.bool_],
+    logits: npt.NDArray[np.float32],
+    weights: LossWeights,
+) -> dict[str, Any]:
+    tp, fp, fn, tn = pitch_counts(truth, active)
+    loss, bce = cross_entropy_sums(truth, logits, weights.active, weights.inactive)
+    return {
+        "tp": tp,
+        "fp": fp,
+        "fn": fn,
+        "tn": tn,
+        "loss_sum": loss,
+        "bce_sum": bce,
+        "frames": len(truth),
+    }

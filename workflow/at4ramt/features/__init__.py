@@ -1,0 +1,1 @@
+"""From audio and notes to frames: CQT, labels, Parquet shards, the frame matrix."""

@@ -1,0 +1,164 @@
+"""The frame matrix: all frames of a split in one flat array, with silence between pieces.
+
+Windows are never materialised. A window of 7 frames is 7 neighbouring rows of
+the matrix; because each piece is followed by as many rows of silence as a
+window reaches to one side, no window crosses from one piece into the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from at4ramt.errors import InputError
+from at4ramt.features.shards import fixed_list_values, read_shard
+
+ROW_OF_PADDING = -1
+
+
+@dataclass(frozen=True)
+class FrameMatrix:
+    """Frames of several pieces, one row a frame.
+
+    Attributes:
+        magnitudes: CQT magnitudes, float32, ``(rows, bins)``; zero in padding rows.
+        labels: 1 where a pitch is active, uint8, ``(rows, pitches)``.
+        centre: whether a row may be the centre of a window, bool, ``(rows,)``.
+        piece: index into ``pieces``, or -1 in padding rows, int32, ``(rows,)``.
+        frame: frame index within the piece at full rate, or -1, int32, ``(rows,)``.
+        pieces: names of the pieces, in the order of their rows.
+        instruments: instrument of each piece.
+        padding: rows of silence between pieces.
+        edge: rows of silence before the first piece and after the last.
+    """
+
+    magnitudes: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.uint8]
+    centre: npt.NDArray[np.bool_]
+    piece: npt.NDArray[np.int32]
+    frame: npt.NDArray[np.int32]
+    pieces: tuple[str, ...]
+    instruments: tuple[str, ...]
+    padding: int
+    edge: int
+
+    @property
+    def frames(self) -> int:
+        """Number of rows that hold a frame of a piece."""
+        return int(np.count_nonzero(self.piece >= 0))
+
+    def segment_starts(self, length: int, offset: int = 0) -> npt.NDArray[np.int32]:
+        """Return the first context row of every segment that holds a centre.
+
+        The rows are cut into runs of ``length`` successive rows. A run and the
+        ``padding`` rows on either side of it are a segment; it gives the
+        network's outputs for the rows of its run.
+
+        Args:
+            length: rows of a run; at most ``edge - padding``.
+            offset: rows by which the cut is moved, ``0 <= offset < length``.
+
+        Returns:
+            Row numbers, int32, ``(segments,)``: segment ``s`` holds the rows
+            ``s .. s + length + 2 * padding - 1``.
+        """
+        if length + self.padding > self.edge:
+            raise ValueError(f"segments of {length} rows need a matrix with a longer edge")
+        runs = np.arange(self.edge - length + offset, len(self.centre) - self.edge, length)
+        counts = np.concatenate([[0], np.cumsum(self.centre)])
+        kept = counts[runs + length] > counts[runs]
+        return np.asarray(runs[kept] - self.padding, dtype=np.int32)
+
+
+def load_frames(
+    shards: Sequence[str | Path], *, padding: int, margin_bins: int, edge: int = 0
+) -> FrameMatrix:
+    """Read shards into one frame matrix.
+
+    Args:
+        shards: Parquet shards, read in this order.
+        padding: rows of silence between pieces: half a window.
+        margin_bins: bins on either side of the 168 that only transposition uses;
+            they are left out.
+        edge: rows of silence at both ends; at least ``padding``.
+
+    Raises:
+        InputError: if a shard is corrupt, if there are none, or if none of them
+            holds a centre.
+    """
+    if not shards:
+        raise InputError("no shards were given; expected at least one file of results/shards/")
+    magnitudes: list[npt.NDArray[np.float32]] = []
+    labels: list[npt.NDArray[np.uint8]] = []
+    centre: list[npt.NDArray[np.bool_]] = []
+    piece: list[npt.NDArray[np.int32]] = []
+    frame: list[npt.NDArray[np.int32]] = []
+    names: list[str] = []
+    instruments: list[str] = []
+
+    edge = max(edge, padding)
+
+    def add_silence(rows: int) -> None:
+        bins, pitches = magnitudes[0].shape[1], labels[0].shape[1]
+        magnitudes.append(np.zeros((rows, bins), np.float32))
+        labels.append(np.zeros((rows, pitches), np.uint8))
+        centre.append(np.zeros(rows, bool))
+        piece.append(np.full(rows, ROW_OF_PADDING, np.int32))
+        frame.append(np.full(rows, ROW_OF_PADDING, np.int32))
+
+    for path in shards:
+        table = read_shard(path, columns=["piece", "frame", "centre", "labels", "real", "imag"])
+        piece_names = np.asarray(table.column("piece").to_pylist())
+        edges = np.flatnonzero(piece_names[1:] != piece_names[:-1]) + 1
+        for first, last in zip([0, *edges], [*edges, len(piece_names)], strict=True):
+            rows = table.slice(first, last - first)
+            if names:
+                add_silence(padding)
+            magnitudes.append(_core_magnitudes(rows, margin_bins))
+            labels.append(fixed_list_values(rows, "labels").astype(np.uint8))
+            centre.append(rows.column("centre").to_numpy(zero_copy_only=False).astype(bool))
+            piece.append(np.full(last - first, len(names), np.int32))
+            frame.append(rows.column("frame").to_numpy().astype(np.int32))
+            names.append(str(piece_names[first]))
+            instruments.append(Path(path).stem)
+    if not magnitudes or not any(part.any() for part in centre):
+        raise InputError(
+            f"{', '.join(str(path) for path in shards)}: no frame can be the centre of a window; "
+            "expected frames with a label at or above shards.minimum_level; "
+            "lower that key or check the audio and notes of these pieces"
+        )
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InputError(f"piece {twice[0]} is in more than one shard; rebuild results/shards")
+    add_silence(edge)
+    add_silence(edge)
+    order = [len(magnitudes) - 1, *range(len(magnitudes) - 1)]
+
+    def joined(parts: list[npt.NDArray]) -> npt.NDArray:
+        ordered = [parts[index] for index in order]
+        parts.clear()
+        return np.concatenate(ordered)
+
+    return FrameMatrix(
+        joined(magnitudes),
+        joined(labels),
+        joined(centre),
+        joined(piece),
+        joined(frame),
+        tuple(names),
+        tuple(instruments),
+        padding,
+        edge,
+    )
+
+
+def _core_magnitudes(table: pa.Table, margin_bins: int) -> npt.NDArray[np.float32]:
+    real = fixed_list_values(table, "real")
+    core = slice(margin_bins, real.shape[1] - margin_bins)
+    imaginary = fixed_list_values(table, "imag")[:, core].astype(np.float32)
+    return np.hypot(real[:, core].astype(np.float32), imaginary)

@@ -1,0 +1,182 @@
+"""One piece's features: from its audio and notes to a Parquet file with a row a frame."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from at4ramt.corpus.maps import read_notes
+from at4ramt.features.audio import read_audio
+from at4ramt.features.cqt import CqtSettings, complex_cqt, core_level
+from at4ramt.features.labels import check_lengths, frame_labels
+from at4ramt.files import whole_file
+
+log = logging.getLogger(__name__)
+
+ROW_GROUP_ROWS = 1 << 16
+COLUMN_KEY = "column."
+"""Prefix of the schema metadata's keys under which each column is described."""
+
+SPLIT_COLUMNS = ("level", "real.list.element", "imag.list.element")
+"""Columns of floats, as Parquet names them: bytes of equal significance are stored together."""
+
+
+def describe_columns(settings: CqtSettings) -> dict[str, str]:
+    """Return a sentence for each column of a feature file."""
+    pitches, margin = settings.pitches, settings.margin_pitches
+    low, high = settings.lowest_pitch, settings.lowest_pitch + pitches - 1
+    first, last = settings.first_pitch, high + margin
+    core = settings.core
+    bins = (
+        f"one number a bin, {settings.bins} bins upward from MIDI pitch {first}, "
+        f"{settings.bins_per_pitch} a semitone; bins {core.start} to {core.stop - 1} are those of "
+        f"the pitches {low} to {high}, the others a margin; linear amplitude, full scale of the "
+        "audio 1, no normalisation"
+    )
+    return {
+        "frame": (
+            "Index of the frame in its piece, at the full frame rate: its centre is at "
+            f"frame * {settings.hop_length_samples} / {settings.sample_rate_hz} seconds."
+        ),
+        "level": (
+            f"Mean magnitude of the {core.stop - core.start} bins of the pitches {low} to {high}, "
+            "linear amplitude."
+        ),
+        "labels": (
+            f"{pitches} numbers, one a pitch from MIDI {low} to {high}: 1 while a note of that "
+            "pitch sounds (onset <= time < offset, the pedal included), else 0."
+        ),
+        "margin_labels": (
+            f"{2 * margin} numbers, likewise for the pitches {first} to {low - 1} and then "
+            f"{high + 1} to {last}: what labels becomes when a frame is transposed."
+        ),
+        "real": f"Real part of the constant-Q transform: {bins}.",
+        "imag": f"Imaginary part of the constant-Q transform: {bins}.",
+    }
+
+
+def feature_fields(settings: CqtSettings) -> list[pa.Field]:
+    """Return the columns of a feature file, in order."""
+    types = {
+        "frame": pa.int32(),
+        "level": pa.float32(),
+        "labels": pa.list_(pa.uint8(), settings.pitches),
+        "margin_labels": pa.list_(pa.uint8(), 2 * settings.margin_pitches),
+        "real": pa.list_(pa.float16(), settings.bins),
+        "imag": pa.list_(pa.float16(), settings.bins),
+    }
+    return [pa.field(name, kind, nullable=False) for name, kind in types.items()]
+
+
+def described_schema(
+    fields: list[pa.Field], descriptions: Mapping[str, str], about: Mapping[str, str]
+) -> pa.Schema:
+    """Return a schema that carries a sentence for each column, and what it is about."""
+    columns = {COLUMN_KEY + field.name: descriptions[field.name] for field in fields}
+    return pa.schema(fields, metadata={**about, **columns})
+
+
+def parquet_writer(path: str | Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a Parquet file with the settings that suit these columns.
+
+    Dictionaries make columns of floats larger, and splitting their bytes makes
+    zstd find the repetition in their exponents; both were measured. Checksums
+    let a reader find damaged bytes.
+    """
+    dictionary = [f.name for f in schema if pa.types.is_dictionary(f.type)]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=dictionary or False,
+        use_byte_stream_split=list(SPLIT_COLUMNS),
+        write_page_checksum=True,
+    )
+
+
+def number_column(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Return an array ``(rows,)`` or ``(rows, size)`` as a column of numbers or of lists.
+
+    The column is a view of the array. ``pa.array`` would do for numbers, but it
+    imports pandas to see whether it was given a part of it: half a second a job.
+    """
+    element = kind.value_type if values.ndim == 2 else kind
+    if values.dtype != element.to_pandas_dtype():
+        raise TypeError(f"{values.dtype} numbers for a column of {kind}")
+    flat = np.ascontiguousarray(values).reshape(-1)
+    column = pa.Array.from_buffers(element, len(flat), [None, pa.py_buffer(flat)])
+    return pa.FixedSizeListArray.from_arrays(column, type=kind) if values.ndim == 2 else column
+
+
+def extract_piece(
+    audio_path: str | Path,
+    notes_path: str | Path,
+    out: str | Path,
+    *,
+    piece: str,
+    instrument: str,
+    features: Mapping[str, Any],
+) -> None:
+    """Write the features of one piece.
+
+    Args:
+        audio_path: the recording, any format that :func:`read_audio` takes.
+        notes_path: its notes, in MAPS's text format.
+        out: the Parquet file; its columns are described in its schema's metadata.
+        piece: name of the piece.
+        instrument: name of the instrument.
+        features: the config's section of that name.
+
+    Raises:
+        InputError: if audio or notes are wrong, or do not belong together.
+    """
+    settings = CqtSettings.from_config(features)
+    audio = read_audio(audio_path, settings.sample_rate_hz)
+    seconds = len(audio) / settings.sample_rate_hz
+    notes = read_notes(notes_path, audio_seconds=seconds)
+    transform = complex_cqt(audio, settings)
+    frames = len(transform)
+    real, imag = transform.real.astype(np.float16), transform.imag.astype(np.float16)
+    # Of the numbers that are stored, so that a reader of the file gets the same.
+    level = core_level(real, imag, settings)
+    check_lengths(
+        notes, level, seconds, settings, audio_path=audio_path, notes_path=notes_path
+    )
+    labels = frame_labels(notes, frames, settings)
+    margin, core_end = settings.margin_pitches, settings.margin_pitches + settings.pitches
+    schema = described_schema(
+        feature_fields(settings),
+        describe_columns(settings),
+        {
+            "content": "features of one piece",
+            "piece": piece,
+            "instrument": instrument,
+            "seconds": repr(seconds),
+            "features": json.dumps(settings.as_dict(), sort_keys=True),
+        },
+    )
+    columns: dict[str, npt.NDArray[Any]] = {
+        "frame": np.arange(frames, dtype=np.int32),
+        "level": level,
+        "labels": labels[:, margin:core_end],
+        "margin_labels": np.concatenate([labels[:, :margin], labels[:, core_end:]], axis=1),
+        "real": real,
+        "imag": imag,
+    }
+    table = pa.Table.from_arrays(
+        [number_column(columns[field.name], field.type) for field in schema], schema=schema
+    )
+    with whole_file(out) as temporary, parquet_writer(temporary, schema) as writer:
+        writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+    log.info(
+        "%d frames (%.1f s) of %d bins, mean level %.4f, %d notes",
+        frames, seconds, settings.bins, float(level.mean()), len(notes),
+    )

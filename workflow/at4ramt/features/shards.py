@@ -1,0 +1,345 @@
+"""Shards: the frames of one split on one instrument, as training reads them.
+
+A shard is a Parquet file that explains itself: each column is described in the
+schema's metadata. Source: docs/method.md, "Features": every second frame is
+kept; a frame may be a centre if it has a label and is loud enough.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from at4ramt.errors import InputError
+from at4ramt.features.cqt import CqtSettings
+from at4ramt.features.piece_features import (
+    ROW_GROUP_ROWS,
+    describe_columns,
+    described_schema,
+    feature_fields,
+    parquet_writer,
+)
+from at4ramt.files import file_digest, whole_file, write_json
+
+log = logging.getLogger(__name__)
+
+REBUILD_FEATURES = "delete the file and run `snakemake features` again"
+REBUILD_SHARDS = "delete the file and run `snakemake shards` again"
+
+
+@dataclass
+class _Counts:
+    """What a shard holds, added up piece by piece."""
+
+    rows: int = 0
+    centres: int = 0
+    no_label: int = 0
+    silent_level: int = 0
+
+
+def build_shard(
+    feature_paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    split: str,
+    instrument: str,
+    frame_step: int,
+    minimum_level: float,
+) -> dict[str, Any]:
+    """Write the shard of one split and instrument, and its counts beside it.
+
+    One piece is in memory at a time, and is one row group of the file.
+
+    Args:
+        feature_paths: the pieces' feature files, in the order of their rows.
+        out: the Parquet file; the counts go to the same name with ``.json``.
+        split: name of the split.
+        instrument: name of the instrument.
+        frame_step: every how manyth frame is kept, those with
+            ``frame % frame_step == 0``.
+        minimum_level: least mean magnitude of a centre.
+
+    Returns:
+        What the JSON file holds: ``rows``, ``centres`` and why the other rows
+        are none (``dropped``: without a label, or with one but below the
+        level), ``active`` (centres at which each pitch sounds), ``pieces``,
+        and the Parquet file's ``sha256`` and ``bytes``.
+
+    Raises:
+        InputError: if there are no pieces, if one is given twice, or if a
+            feature file is corrupt or made with other settings.
+    """
+    out = Path(out)
+    if not feature_paths:
+        raise InputError(
+            f"{out}: the split '{split}' has no pieces on '{instrument}'; expected at least one; "
+            "add a row to the piece table"
+        )
+    heads = [_feature_head(path) for path in feature_paths]
+    settings = _common_settings(feature_paths, heads)
+    names = [head["piece"] for head in heads]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            f"{out}: the piece '{twice}' is given twice; expected each piece once; "
+            "remove the second row from the piece table"
+        )
+    schema = _shard_schema(settings, split, instrument, frame_step, minimum_level)
+    total = _Counts()
+    active = np.zeros(settings.pitches, dtype=np.int64)
+    pieces: list[dict[str, Any]] = []
+    with whole_file(out) as temporary:
+        with parquet_writer(temporary, schema) as writer:
+            for position, (path, head) in enumerate(zip(feature_paths, heads, strict=True)):
+                table = _read_table(path, None, "feature file", REBUILD_FEATURES)
+                kept = table.column("frame").to_numpy() % frame_step == 0
+                table = table.filter(pa.array(kept)).combine_chunks()
+                level = table.column("level").to_numpy()
+                labels = fixed_list_values(table, "labels")
+                labelled = labels.any(axis=1)
+                loud = level >= np.float32(minimum_level)
+                centre = labelled & loud
+                counts = _Counts(
+                    len(table), int(centre.sum()), int((~labelled).sum()),
+                    int((labelled & ~loud).sum()),
+                )
+                active += labels[centre].sum(axis=0, dtype=np.int64)
+                total.rows += counts.rows
+                total.centres += counts.centres
+                total.no_label += counts.no_label
+                total.silent_level += counts.silent_level
+                pieces.append({
+                    "piece": head["piece"],
+                    "rows": counts.rows,
+                    "centres": counts.centres,
+                    "seconds": float(head["seconds"]),
+                })
+                rows = _shard_rows(table, schema, names, position, settings, centre)
+                writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        summary = {
+            "split": split,
+            "instrument": instrument,
+            "rows": total.rows,
+            "centres": total.centres,
+            "dropped": {"no_label": total.no_label, "silent_level": total.silent_level},
+            "pieces": pieces,
+            "lowest_pitch": settings.lowest_pitch,
+            "active": active.tolist(),
+            "sha256": file_digest(temporary),
+            "bytes": temporary.stat().st_size,
+        }
+    write_json(out.with_suffix(".json"), summary)
+    log.info(
+        "%d rows of %d pieces, %d centres (%d without a label, %d below the level)",
+        total.rows, len(pieces), total.centres, total.no_label, total.silent_level,
+    )
+    return summary
+
+
+def read_shard(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a shard, all of it or some columns, and check that it is one.
+
+    Args:
+        path: the Parquet file.
+        columns: names of the columns; all by default.
+
+    Returns:
+        The table; its rows are in the order of the pieces and of their frames.
+
+    Raises:
+        InputError: if the file is missing, is no Parquet, is damaged or is not
+            a shard.
+    """
+    schema = _read_schema(path, "shard", REBUILD_SHARDS)
+    settings = _settings(path, schema, "a shard", REBUILD_SHARDS)
+    _check_fields(path, schema, _shard_fields(settings), REBUILD_SHARDS)
+    return _read_table(path, columns, "shard", REBUILD_SHARDS)
+
+
+def shard_settings(path: str | Path) -> CqtSettings:
+    """Return the feature settings that a shard was made with.
+
+    Raises:
+        InputError: as :func:`read_shard`.
+    """
+    schema = _read_schema(path, "shard", REBUILD_SHARDS)
+    return _settings(path, schema, "a shard", REBUILD_SHARDS)
+
+
+def fixed_list_values(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    """Return a FixedSizeList column as an array ``(rows, size)``."""
+    column = table.column(name)
+    size = column.type.list_size
+    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    if not parts:
+        return np.empty((0, size), dtype=column.type.value_type.to_pandas_dtype())
+    return np.concatenate(parts).reshape(-1, size)
+
+
+def _shard_fields(settings: CqtSettings) -> list[pa.Field]:
+    features = {field.name: field for field in feature_fields(settings)}
+    return [
+        pa.field("piece", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        features["frame"],
+        pa.field("time_seconds", pa.float32(), nullable=False),
+        features["level"],
+        pa.field("centre", pa.bool_(), nullable=False),
+        *(features[name] for name in ("labels", "margin_labels", "real", "imag")),
+    ]
+
+
+def _shard_schema(
+    settings: CqtSettings, split: str, instrument: str, frame_step: int, minimum_level: float
+) -> pa.Schema:
+    descriptions = {
+        **describe_columns(settings),
+        "piece": "Name of the piece. The rows of a piece follow one another in time.",
+        "time_seconds": "Time of the frame's centre from the start of its piece, in seconds.",
+        "centre": (
+            "Whether training and scores count this frame: it has a label and its level is at "
+            f"least {minimum_level:g}. The others are context of their neighbours."
+        ),
+    }
+    return described_schema(
+        _shard_fields(settings),
+        descriptions,
+        {
+            "content": "shard",
+            "about": (
+                f"Every frame_step-th frame ({frame_step}) of the pieces of one split on one "
+                "instrument: constant-Q transform of a piano recording and the pitches that "
+                "sound. The magnitude of a bin is hypot(real, imag)."
+            ),
+            "split": split,
+            "instrument": instrument,
+            "frame_step": str(frame_step),
+            "minimum_level": repr(float(minimum_level)),
+            "features": json.dumps(settings.as_dict(), sort_keys=True),
+        },
+    )
+
+
+def _shard_rows(
+    table: pa.Table,
+    schema: pa.Schema,
+    names: list[str],
+    position: int,
+    settings: CqtSettings,
+    centre: npt.NDArray[np.bool_],
+) -> pa.Table:
+    # Each row group is written with the dictionary of all pieces, because a
+    # column may not change its dictionary from one row group to the next.
+    indices = pa.array(np.full(len(table), position, dtype=np.int32))
+    samples = table.column("frame").to_numpy().astype(np.int64) * settings.hop_length_samples
+    seconds = samples / settings.sample_rate_hz
+    added = {
+        "piece": pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string())),
+        "time_seconds": pa.array(seconds.astype(np.float32)),
+        "centre": pa.array(centre),
+    }
+    return pa.Table.from_arrays(
+        [added[f.name] if f.name in added else table.column(f.name) for f in schema],
+        schema=schema,
+    )
+
+
+def _feature_head(path: str | Path) -> dict[str, Any]:
+    schema = _read_schema(path, "feature file", REBUILD_FEATURES)
+    settings = _settings(path, schema, "a feature file", REBUILD_FEATURES)
+    _check_fields(path, schema, feature_fields(settings), REBUILD_FEATURES)
+    metadata = schema.metadata
+    try:
+        return {
+            "piece": metadata[b"piece"].decode(),
+            "seconds": float(metadata[b"seconds"]),
+            "settings": settings,
+        }
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: the metadata lacks the piece's name or length ({error}); expected a feature "
+            f"file of this workflow; {REBUILD_FEATURES}"
+        ) from error
+
+
+def _common_settings(
+    paths: Sequence[str | Path], heads: Sequence[dict[str, Any]]
+) -> CqtSettings:
+    first: CqtSettings = heads[0]["settings"]
+    for path, head in zip(paths, heads, strict=True):
+        if head["settings"] != first:
+            raise InputError(
+                f"{path}: made with features {head['settings'].as_dict()}, but {paths[0]} with "
+                f"{first.as_dict()}; expected the same settings; {REBUILD_FEATURES}"
+            )
+    return first
+
+
+def _read_schema(path: str | Path, kind: str, remedy: str) -> pa.Schema:
+    if not Path(path).is_file():
+        raise InputError(
+            f"{path}: no such {kind}; expected a Parquet file; check the path, or "
+            f"{remedy.removeprefix('delete the file and ')}"
+        )
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _corrupt(path, kind, remedy, error) from error
+
+
+def _read_table(
+    path: str | Path, columns: Sequence[str] | None, kind: str, remedy: str
+) -> pa.Table:
+    try:
+        return pq.read_table(
+            path,
+            columns=None if columns is None else list(columns),
+            use_threads=False,
+            page_checksum_verification=True,
+            # As one file: as a part of a folder of them, its path would be
+            # searched for further columns.
+            partitioning=None,
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise _corrupt(path, kind, remedy, error) from error
+
+
+def _corrupt(path: str | Path, kind: str, remedy: str, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return InputError(
+        f"{path}: this {kind} is corrupt ({reason}); expected a whole Parquet file; {remedy}"
+    )
+
+
+def _settings(path: str | Path, schema: pa.Schema, kind: str, remedy: str) -> CqtSettings:
+    try:
+        return CqtSettings.from_config(json.loads((schema.metadata or {})[b"features"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: a Parquet file, but not {kind} of this workflow: its metadata has no "
+            f"feature settings; expected the columns' metadata; {remedy}"
+        ) from error
+
+
+def _check_fields(
+    path: str | Path, schema: pa.Schema, expected: Sequence[pa.Field], remedy: str
+) -> None:
+    for field in expected:
+        if field.name not in schema.names:
+            raise InputError(
+                f"{path}: the column '{field.name}' is missing; expected "
+                f"{', '.join(f.name for f in expected)}; found {', '.join(schema.names)}; {remedy}"
+            )
+        found = schema.field(field.name).type
+        if found != field.type:
+            raise InputError(
+                f"{path}: the column '{field.name}' holds {found}; expected {field.type}; {remedy}"
+            )

@@ -1,0 +1,1 @@
+"""Networks, losses, noise, the level search, and the training of base and rounds."""

@@ -1,0 +1,389 @@
+"""The two training jobs of the workflow: the base model and one noise round."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from at4ramt.evaluation.metrics import fit_threshold, probabilities
+from at4ramt.features.frames import FrameMatrix, load_frames
+from at4ramt.files import file_digest, value_digest, whole_file, write_json
+from at4ramt.seeds import purpose_seed
+from at4ramt.training.arms import arm_named
+from at4ramt.training.backend import start_backend
+from at4ramt.training.level_search import SearchResult, SearchSettings, search_level
+from at4ramt.training.losses import LossWeights, loss_weights
+from at4ramt.training.network import CONTEXT_FRAMES, build_network
+
+log = logging.getLogger("at4ramt")
+
+SEARCH_COLUMNS = (
+    "arm",
+    "seed",
+    "round",
+    "step",
+    "level",
+    "loss_clean",
+    "loss_noisy",
+    "increase",
+    "verdict",
+    "phase",
+)
+HISTORY_ORDER = ("arm", "seed", "round", "epoch", "epoch_in_chain", "level")
+
+
+def train_base(
+    training_shards: Sequence[str],
+    validation_shards: Sequence[str],
+    model_path: str,
+    history_path: str,
+    card_path: str,
+    *,
+    seed: int,
+    config: dict[str, Any],
+    threads: int,
+) -> None:
+    """Train the base model on clean data and write model, history and card.
+
+    With ``base.monitor: noisy`` the epoch kept is the one with the best F1 on
+    validation frames at ``base.monitored_level``; training itself is clean in
+    either case.
+
+    Args:
+        training_shards: Parquet shards of the training split.
+        validation_shards: those of the validation split.
+        model_path: ``.keras`` file to write.
+        history_path: Parquet file to write, a row per epoch.
+        card_path: JSON file to write: what is known of the model.
+        seed: the run's seed.
+        config: sections ``features``, ``network``, ``training`` and ``base``.
+        threads: CPU threads.
+
+    Raises:
+        InputError: if the shards hold nothing to train on.
+    """
+    began = time.monotonic()
+    device = start_backend(threads, purpose_seed(seed, "keras"))
+    from at4ramt.training.loop import Plan, train
+
+    log.info("device: %s", device)
+    training, validation = load_splits(training_shards, validation_shards, config)
+    weights = _weights(training, config)
+    settings, base = config["training"], config["base"]
+    network = build_network(
+        **config["network"],
+        bins=training.magnitudes.shape[1],
+        pitches=training.labels.shape[1],
+        seed=purpose_seed(seed, "initial weights"),
+    )
+    log.info("network %s: %s parameters", config["network"]["name"], f"{network.count_params():,}")
+    optimizer = _adam(settings["learning_rate"])
+    plan = Plan(
+        label="base",
+        seed=seed,
+        keys=("base",),
+        noise="none",
+        level=0.0,
+        redraw="round",
+        epochs=base["epochs"],
+        patience=base["patience_epochs"],
+        monitor=base["monitor"],
+        keep="best",
+        monitored_level=base["monitored_level"] if base["monitor"] == "noisy" else 0.0,
+        segment_frames=settings["segment_frames"],
+        batch_segments=settings["batch_segments"],
+    )
+    history, kept = train(network, optimizer, training, validation, weights, plan)
+    card = {
+        "arm": "base",
+        "round": 0,
+        "level": 0.0,
+        "search_status": "none",
+        "parent": None,
+        "parent_digest": None,
+        "epochs_before": 0,
+    }
+    _finish(
+        network,
+        optimizer,
+        validation,
+        weights,
+        history,
+        kept,
+        card,
+        model_path,
+        history_path,
+        card_path,
+        seed=seed,
+        config=config,
+        device=device,
+        began=began,
+    )
+
+
+def train_round(
+    parent_path: str,
+    training_shards: Sequence[str],
+    validation_shards: Sequence[str],
+    model_path: str,
+    history_path: str,
+    search_path: str,
+    card_path: str,
+    *,
+    arm: str,
+    seed: int,
+    number: int,
+    config: dict[str, Any],
+    threads: int,
+    of_rounds: int,
+    epochs: int | None = None,
+) -> None:
+    """Train one noise round on the model of the round before.
+
+    Args:
+        parent_path: model of the round before, or the base model for round 1.
+        training_shards: Parquet shards of the training split.
+        validation_shards: those of the validation split.
+        model_path: ``.keras`` file to write.
+        history_path: Parquet file to write, a row per epoch.
+        search_path: Parquet file to write, a row per level tried.
+        card_path: JSON file to write: what is known of the model.
+        arm: a key of :data:`at4ramt.training.arms.ARMS`.
+        seed: the run's seed.
+        number: the round, from 1.
+        config: sections ``features``, ``network``, ``training`` and ``rounds``,
+            the last with this round's overrides applied.
+        threads: CPU threads.
+        of_rounds: how many rounds there are, for the progress lines.
+        epochs: train exactly so many, without early stopping: a control follows
+            the arm that it is compared with.
+
+    Raises:
+        InputError: if parent or shards are unusable.
+    """
+    began = time.monotonic()
+    device = start_backend(threads, purpose_seed(seed, "keras", arm, number))
+    from at4ramt.training.loop import Plan, train
+    from at4ramt.training.model_file import load_model
+
+    log.info("device: %s", device)
+    training, validation = load_splits(training_shards, validation_shards, config)
+    parent = load_model(
+        parent_path, bins=training.magnitudes.shape[1], pitches=training.labels.shape[1]
+    )
+    weights = parent.loss_weights
+    settings, rounds = config["training"], config["rounds"]
+    kind = arm_named(arm)
+    level, status, search = rounds["maximum_level"], "fixed", None
+    if kind.noise == "none":
+        level, status = 0.0, "none"
+    elif kind.searched:
+        search = _search(parent, training, weights, seed, arm, number, rounds["search"])
+        level, status = search.level, search.status
+    plan = Plan(
+        label=f"{arm} round {number}/{of_rounds}",
+        seed=seed,
+        keys=(arm, number),
+        noise=kind.noise,
+        level=level,
+        redraw=rounds["redraw"],
+        epochs=epochs or rounds["epochs"],
+        patience=(epochs or rounds["patience_epochs"]) + (1 if epochs else 0),
+        monitor="noisy",
+        keep=rounds["keep"],
+        monitored_level=level,
+        segment_frames=settings["segment_frames"],
+        batch_segments=settings["batch_segments"],
+    )
+    history, kept = train(
+        parent.network, parent.network.optimizer, training, validation, weights, plan
+    )
+    card = {
+        "arm": arm,
+        "round": number,
+        "level": level,
+        "search_status": status,
+        "parent": parent_path,
+        "parent_digest": parent.digest,
+        "epochs_before": parent.card["epochs_before"] + parent.card["epochs"],
+    }
+    _write_search(search_path, search, arm, seed, number)
+    _finish(
+        parent.network,
+        parent.network.optimizer,
+        validation,
+        weights,
+        history,
+        kept,
+        card,
+        model_path,
+        history_path,
+        card_path,
+        seed=seed,
+        config=config,
+        device=device,
+        began=began,
+    )
+
+
+def load_splits(
+    training_shards: Sequence[str], validation_shards: Sequence[str], config: dict[str, Any]
+) -> tuple[FrameMatrix, FrameMatrix]:
+    """Load the frame matrices of the training and the validation split."""
+    padding = CONTEXT_FRAMES // 2
+    margin = margin_bins(config["features"])
+    edge = padding + config["training"]["segment_frames"]
+    training = load_frames(training_shards, padding=padding, margin_bins=margin, edge=edge)
+    validation = load_frames(validation_shards, padding=padding, margin_bins=margin)
+    for name, matrix in (("training", training), ("validation", validation)):
+        log.info(
+            "%s: %d pieces, %d frames, %d centres",
+            name,
+            len(matrix.pieces),
+            matrix.frames,
+            np.count_nonzero(matrix.centre),
+        )
+    return training, validation
+
+
+def margin_bins(features: dict[str, Any]) -> int:
+    """Return the bins on either side of those that the networks see."""
+    return int(features["margin_pitches"] * features["bins_per_pitch"])
+
+
+def _weights(training: FrameMatrix, config: dict[str, Any]) -> LossWeights:
+    active = training.labels[training.centre].sum(axis=0, dtype=np.int64)
+    silent = np.flatnonzero(active == 0) + config["features"]["lowest_pitch"]
+    if len(silent):
+        log.warning(
+            "MIDI pitches %s never sound in the training split: their active weight is 0, and "
+            "the model will not learn them",
+            ", ".join(map(str, silent)),
+        )
+    settings = config["training"]
+    return loss_weights(
+        settings["loss"], active, int(np.count_nonzero(training.centre)), cap=settings["weight_cap"]
+    )
+
+
+def _adam(learning_rate: float) -> Any:
+    import keras
+
+    return keras.optimizers.Adam(learning_rate)
+
+
+def _search(
+    parent: Any,
+    training: FrameMatrix,
+    weights: LossWeights,
+    seed: int,
+    arm: str,
+    number: int,
+    section: dict[str, Any],
+) -> SearchResult:
+    from at4ramt.training.loop import sample_loss
+
+    settings = SearchSettings(**section)
+    loss = sample_loss(
+        parent.network,
+        training,
+        weights,
+        frames=settings.frames,
+        seed=purpose_seed(seed, "level search", arm, number),
+    )
+    start = parent.card["level"] or settings.start_level
+    result = search_level(loss, loss(0.0), settings, start)
+    for step in result.trace:
+        log.info(
+            "level search %d: level %.4f raises the loss by %.1f %%: %s",
+            step.step,
+            step.level,
+            100 * step.increase,
+            step.verdict.replace("_", " "),
+        )
+    log.info("level search ended: level %.4f (%s)", result.level, result.status)
+    if result.status != "in_range":
+        log.warning(
+            "the level search found no level whose increase lies in [%g, %g]; it stopped by: %s",
+            settings.minimum_increase,
+            settings.maximum_increase,
+            result.status,
+        )
+    return result
+
+
+def _write_search(path: str, search: SearchResult | None, arm: str, seed: int, number: int) -> None:
+    rows = [
+        {"arm": arm, "seed": seed, "round": number, **vars(step)}
+        for step in (search.trace if search else ())
+    ]
+    with whole_file(path) as temporary:
+        pd.DataFrame(rows, columns=list(SEARCH_COLUMNS)).to_parquet(temporary, index=False)
+
+
+def _finish(
+    network: Any,
+    optimizer: Any,
+    validation: FrameMatrix,
+    weights: LossWeights,
+    history: list[dict[str, float]],
+    kept: int,
+    card: dict[str, Any],
+    model_path: str,
+    history_path: str,
+    card_path: str,
+    *,
+    seed: int,
+    config: dict[str, Any],
+    device: str,
+    began: float,
+) -> None:
+    from at4ramt.training.loop import predict_logits
+    from at4ramt.training.model_file import save_model
+
+    inner = slice(validation.padding, len(validation.centre) - validation.padding)
+    centre = validation.centre[inner]
+    logits = predict_logits(network, validation.magnitudes)[centre]
+    threshold, f1 = fit_threshold(
+        validation.labels[inner][centre].astype(bool), probabilities(logits)
+    )
+    log.info("threshold fitted on clean validation: %.2f, F1 %.3f there", threshold, f1)
+    card = {
+        **card,
+        "seed": seed,
+        "threshold_fitted": float(threshold),
+        "threshold_fitted_validation_f1": float(f1),
+        "epochs": len(history),
+        "epoch_kept": kept,
+        "parameters": int(network.count_params()),
+        "network": config["network"],
+        "features": config["features"],
+        "frame_step": config["shards"]["frame_step"],
+        "config": config,
+        "config_digest": value_digest(config),
+        "loss_weights": {"active": weights.active.tolist(), "inactive": weights.inactive.tolist()},
+    }
+    frame = pd.DataFrame(history)
+    for name in ("arm", "seed", "round", "level"):
+        frame[name] = card[name]
+    frame["epoch_in_chain"] = frame["epoch"] + card["epochs_before"]
+    ordered = [*HISTORY_ORDER, *(name for name in frame if name not in HISTORY_ORDER)]
+    with whole_file(history_path) as temporary:
+        frame[ordered].to_parquet(temporary, index=False)
+    save_model(model_path, network, optimizer, card)
+    write_json(
+        card_path,
+        {
+            **card,
+            "model": Path(model_path).name,
+            "model_sha256": file_digest(model_path),
+            "device": device,
+            "seconds": round(time.monotonic() - began, 1),
+        },
+    )

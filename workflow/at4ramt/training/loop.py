@@ -1,0 +1,282 @@
+"""Epochs: train, validate, keep the best, say how far it is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from at4ramt.evaluation.metrics import cross_entropy_sums, pitch_counts, precision_recall_f1
+from at4ramt.features.frames import FrameMatrix
+from at4ramt.seeds import purpose_seed
+from at4ramt.training.losses import LossWeights
+from at4ramt.training.model_file import restore, snapshot
+from at4ramt.training.noise import uniform_noise
+from at4ramt.training.segments import SegmentModel
+
+log = logging.getLogger("at4ramt")
+
+PREDICTED_ROWS = 512
+ROWS_PER_LEVEL = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one call of :func:`train` does.
+
+    Attributes:
+        label: what the progress lines begin with, such as ``"adversarial 07/12"``.
+        seed: the run's seed.
+        keys: what tells this training's draws apart, such as arm and round.
+        noise: ``"none"``; ``"level"`` for one level; ``"up_to_level"`` for levels
+            drawn uniformly from 0 to the level, one per segment.
+        level: level of the noise, in units of CQT magnitude.
+        redraw: whether noise is drawn once per ``"round"`` or per ``"epoch"``.
+        epochs: at most so many.
+        patience: stop after so many epochs without a better monitored F1.
+        monitor: validation F1 watched: ``"noisy"`` or ``"clean"``.
+        keep: which epoch's weights remain: the ``"best"`` monitored one or the ``"last"``.
+        monitored_level: level of the noisy validation; 0 for none.
+        segment_frames: outputs per segment.
+        batch_segments: segments per step.
+    """
+
+    label: str
+    seed: int
+    keys: tuple[str | int, ...]
+    noise: str
+    level: float
+    redraw: str
+    epochs: int
+    patience: int
+    monitor: str
+    keep: str
+    monitored_level: float
+    segment_frames: int
+    batch_segments: int
+
+
+def train(
+    network: Any,
+    optimizer: Any,
+    training: FrameMatrix,
+    validation: FrameMatrix,
+    weights: LossWeights,
+    plan: Plan,
+) -> tuple[list[dict[str, float]], int]:
+    """Train in place; leave network and optimiser as after the epoch that is kept.
+
+    Args:
+        network: Keras model, magnitudes to logits.
+        optimizer: its optimiser; its state goes on from where it is.
+        training: frames to train on.
+        validation: frames whose F1 decides which epoch is kept.
+        weights: loss weights.
+        plan: epochs, noise, what is monitored.
+
+    Returns:
+        One record per epoch (losses in nats per frame and pitch, precision,
+        recall and F1 at threshold 0.5), and the number of the epoch kept.
+
+    Raises:
+        FloatingPointError: if the training loss is no longer finite.
+    """
+    model = SegmentModel(
+        network, training, weights, segment_frames=plan.segment_frames, noisy=plan.noise != "none"
+    )
+    model.compile(optimizer=optimizer, jit_compile=False)
+    model.draw_noise(purpose_seed(plan.seed, "training noise", *plan.keys))
+    validation_noisy = _noisy_validation(validation, plan)
+    history: list[dict[str, float]] = []
+    best_f1, best_epoch, best_state = -1.0, 0, None
+    began = time.monotonic()
+    for epoch in range(1, plan.epochs + 1):
+        epoch_began = time.monotonic()
+        record = _train_epoch(model, training, plan, epoch)
+        seconds = time.monotonic() - epoch_began
+        clean = validate(network, validation, validation.magnitudes, weights)
+        noisy = clean
+        if validation_noisy is not None:
+            noisy = validate(network, validation, validation_noisy, weights)
+        record |= {f"validation_{name}": value for name, value in noisy.items()}
+        record |= {
+            "epoch": epoch,
+            "validation_clean_f1": clean["f1"],
+            "learning_rate": float(np.asarray(optimizer.learning_rate)),
+            "seconds": seconds,
+            "windows_per_second": float(np.count_nonzero(training.centre)) / seconds,
+        }
+        history.append(record)
+        watched = noisy["f1"] if plan.monitor == "noisy" else clean["f1"]
+        if watched > best_f1:
+            best_f1, best_epoch = watched, epoch
+            if plan.keep == "best":
+                best_state = snapshot(network, optimizer)
+        left = (time.monotonic() - began) / epoch * (plan.epochs - epoch)
+        log.info(
+            "%s epoch %d/%d: loss %.4f, F1 %.3f; validation loss %.4f, F1 %.3f (clean %.3f); "
+            "%.0f windows/s, %s left at most",
+            plan.label,
+            epoch,
+            plan.epochs,
+            record["training_loss"],
+            record["training_f1"],
+            noisy["loss"],
+            noisy["f1"],
+            clean["f1"],
+            record["windows_per_second"],
+            duration(left),
+        )
+        if epoch - best_epoch >= plan.patience:
+            log.info(
+                "%s: no better %s validation F1 for %d epochs: stopped",
+                plan.label,
+                plan.monitor,
+                plan.patience,
+            )
+            break
+    log.info("%s: best validation F1 %.3f in epoch %d", plan.label, best_f1, best_epoch)
+    if best_state is None:
+        return history, len(history)
+    restore(network, optimizer, best_state)
+    return history, best_epoch
+
+
+def predict_logits(network: Any, magnitudes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the logits of all rows whose window lies within the matrix.
+
+    Args:
+        network: Keras model, ``(1, T, bins)`` to ``(1, T - c, pitches)``.
+        magnitudes: float32, ``(rows, bins)``.
+
+    Returns:
+        float32, ``(rows - c, pitches)``, for the rows from ``c / 2`` on.
+    """
+    from at4ramt.training.network import CONTEXT_FRAMES
+
+    context = CONTEXT_FRAMES - 1
+    rows, outputs = len(magnitudes), []
+    # Chunks of one length, the last padded: every backend then compiles once.
+    for first in range(0, rows - context, PREDICTED_ROWS):
+        chunk = magnitudes[first : first + PREDICTED_ROWS + context]
+        missing = PREDICTED_ROWS + context - len(chunk)
+        if missing:
+            chunk = np.pad(chunk, ((0, missing), (0, 0)))
+        logits = network.predict_on_batch(chunk[None])[0]
+        outputs.append(logits[: PREDICTED_ROWS - missing])
+    return np.concatenate(outputs)
+
+
+def validate(
+    network: Any, matrix: FrameMatrix, magnitudes: npt.NDArray[np.float32], weights: LossWeights
+) -> dict[str, float]:
+    """Return loss, bce, precision, recall and F1 over the centres of a matrix."""
+    inner = slice(matrix.padding, len(matrix.centre) - matrix.padding)
+    centre = matrix.centre[inner]
+    logits = predict_logits(network, magnitudes)[centre]
+    truth = matrix.labels[inner][centre].astype(bool)
+    loss, bce = cross_entropy_sums(truth, logits, weights.active, weights.inactive)
+    tp, fp, fn, _ = pitch_counts(truth, logits >= 0)
+    precision, recall, f1 = precision_recall_f1(tp.sum(), fp.sum(), fn.sum())
+    return {
+        "loss": float(loss.sum() / truth.size),
+        "bce": float(bce.sum() / truth.size),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+    }
+
+
+def sample_loss(
+    network: Any, matrix: FrameMatrix, weights: LossWeights, *, frames: int, seed: int
+) -> Callable[[float], float]:
+    """Return the weighted loss of a fixed sample of centres as a function of the noise level.
+
+    Sample and noise are drawn once, so that two levels differ in nothing else.
+
+    Args:
+        network: the model whose loss it is.
+        matrix: the training frames.
+        weights: loss weights.
+        frames: size of the sample; all centres if there are fewer.
+        seed: seed of sample and noise.
+    """
+    centres = np.flatnonzero(matrix.centre)
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(centres, size=min(frames, len(centres)), replace=False))
+    rows = chosen[:, None] + np.arange(-matrix.padding, matrix.padding + 1)
+    windows = matrix.magnitudes[rows]
+    noise = uniform_noise(seed, rows, windows.shape[-1])
+    truth = matrix.labels[chosen].astype(bool)
+
+    def loss(level: float) -> float:
+        logits = network.predict_on_batch(windows + np.float32(level) * noise)[:, 0]
+        weighted, _ = cross_entropy_sums(truth, logits, weights.active, weights.inactive)
+        return float(weighted.sum() / truth.size)
+
+    return loss
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people write it: ``"1:02:03"`` or ``"2:03"``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _train_epoch(
+    model: SegmentModel, matrix: FrameMatrix, plan: Plan, epoch: int
+) -> dict[str, float]:
+    rng = np.random.default_rng(purpose_seed(plan.seed, "order of segments", *plan.keys, epoch))
+    # Another cut each epoch, so that batches do not keep meeting the same neighbours.
+    starts = matrix.segment_starts(plan.segment_frames, int(rng.integers(plan.segment_frames)))
+    starts = rng.permutation(starts).astype(np.int32)
+    levels = np.full(len(starts), plan.level, np.float32)
+    if plan.noise == "up_to_level":
+        levels *= rng.random(len(starts), dtype=np.float32)
+    if plan.redraw == "epoch" or plan.noise == "up_to_level":
+        model.draw_noise(purpose_seed(plan.seed, "training noise", *plan.keys, epoch))
+    totals = dict.fromkeys(("weighted", "plain", "tp", "estimated", "referenced", "cells"), 0.0)
+    for first in range(0, len(starts), plan.batch_segments):
+        part = slice(first, first + plan.batch_segments)
+        step = model.train_on_batch([starts[part], levels[part]], return_dict=True)
+        for name in totals:
+            totals[name] += float(step[name])
+        if not np.isfinite(totals["weighted"]):
+            raise FloatingPointError(
+                f"{plan.label} epoch {epoch}: the training loss is not finite; "
+                "lower training.learning_rate"
+            )
+    precision, recall, f1 = precision_recall_f1(
+        totals["tp"], totals["estimated"] - totals["tp"], totals["referenced"] - totals["tp"]
+    )
+    return {
+        "training_loss": totals["weighted"] / totals["cells"],
+        "training_bce": totals["plain"] / totals["cells"],
+        "training_precision": float(precision),
+        "training_recall": float(recall),
+        "training_f1": float(f1),
+    }
+
+
+def _noisy_validation(matrix: FrameMatrix, plan: Plan) -> npt.NDArray[np.float32] | None:
+    if plan.monitored_level == 0:
+        return None
+    rows = np.arange(len(matrix.centre))
+    # One draw for the whole run, scaled: rounds then differ by their level alone.
+    seed = purpose_seed(plan.seed, "validation noise")
+    noisy = uniform_noise(seed, rows, matrix.magnitudes.shape[1])
+    levels = np.full(len(rows), plan.monitored_level, np.float32)
+    if plan.noise == "up_to_level":
+        rng = np.random.default_rng(purpose_seed(plan.seed, "validation levels"))
+        levels *= rng.random(len(rows) // ROWS_PER_LEVEL + 1, dtype=np.float32)[
+            rows // ROWS_PER_LEVEL
+        ]
+    noisy *= levels[:, None]
+    noisy += matrix.magnitudes
+    return noisy

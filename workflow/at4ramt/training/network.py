@@ -1,0 +1,117 @@
+"""The networks: the paper's and the demo's, by name.
+
+Both are convolutional over time without padding, so the same model takes a
+window of 7 frames and gives one frame of pitches, or takes a whole piece of
+``T`` frames and gives ``T - 6``, with identical results and a third of the
+arithmetic of the first layer.
+
+Source: the paper, figure of the network; jsleep/wav2mid, from which its
+"intuitive filter shapes" come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from at4ramt.errors import InputError, suggestion
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Filters of both convolutions and units of both hidden dense layers."""
+
+    filters: int
+    dense: tuple[int, int]
+
+
+NETWORKS = {
+    "paper": NetworkSize(filters=50, dense=(1000, 200)),
+    "small": NetworkSize(filters=24, dense=(400, 200)),
+}
+KERNELS = ((5, 25), (3, 5))
+POOL = (1, 3)
+CONTEXT_FRAMES = 1 + sum(time - 1 for time, _ in KERNELS)
+
+
+def build_network(
+    name: str,
+    *,
+    bins: int,
+    pitches: int,
+    input_scale: float,
+    dropout_convolution: float,
+    dropout_dense: float,
+    seed: int,
+) -> Any:
+    """Build a network with freshly drawn weights.
+
+    Input: CQT magnitudes, float32, ``(batch, T, bins)``, ``T >= 7``.
+    Output: logits, float32, ``(batch, T - 6, pitches)``; the sigmoid of a logit
+    is the probability that the pitch is active in the window's middle frame.
+    With 168 bins and 56 pitches the paper's network has 956,306 parameters and
+    the small one 237,944.
+
+    Args:
+        name: ``"paper"`` or ``"small"``.
+        bins: bins per frame.
+        pitches: outputs.
+        input_scale: constant factor on the input.
+        dropout_convolution: share dropped after each pooling.
+        dropout_dense: share dropped after each hidden dense layer.
+        seed: seed of initial weights and of dropout.
+
+    Raises:
+        InputError: if no network has this name or the bins are too few for it.
+    """
+    import keras
+    from keras import layers
+
+    if name not in NETWORKS:
+        raise InputError(
+            f"config key network.name is '{name}'; expected one of "
+            f"{', '.join(NETWORKS)}.{suggestion(name, NETWORKS)}"
+        )
+    size = NETWORKS[name]
+    seeds = iter(range(seed % (2**31 - 64), 2**31))
+
+    def initialiser(kind: str) -> Any:
+        return keras.initializers.get({"class_name": kind, "config": {"seed": next(seeds)}})
+
+    frames = keras.Input((None, bins), name="cqt_magnitude")
+    signal = layers.Rescaling(input_scale, name="input_scale")(frames)
+    signal = layers.Reshape((-1, bins, 1), name="one_channel")(signal)
+    width = bins
+    for number, kernel in enumerate(KERNELS, start=1):
+        width = (width - kernel[1] + 1) // POOL[1]
+        if width < 1:
+            raise InputError(
+                f"network '{name}' needs more than {bins} bins per frame; "
+                "raise features.pitches or features.bins_per_pitch"
+            )
+        signal = layers.Conv2D(
+            size.filters,
+            kernel,
+            activation="relu",
+            kernel_initializer=initialiser("GlorotUniform"),
+            name=f"convolution_{number}",
+        )(signal)
+        signal = layers.MaxPooling2D(POOL, name=f"pooling_{number}")(signal)
+        signal = layers.Dropout(
+            dropout_convolution, seed=next(seeds), name=f"dropout_convolution_{number}"
+        )(signal)
+    signal = layers.Reshape((-1, width * size.filters), name="bins_to_features")(signal)
+    for number, units in enumerate(size.dense, start=1):
+        signal = layers.Dense(
+            units,
+            activation="sigmoid",
+            kernel_initializer=initialiser("GlorotUniform"),
+            name=f"dense_{number}",
+        )(signal)
+        signal = layers.Dropout(dropout_dense, seed=next(seeds), name=f"dropout_dense_{number}")(
+            signal
+        )
+    logits = layers.Dense(
+        pitches, kernel_initializer=initialiser("GlorotUniform"), name="pitch_logits"
+    )(signal)
+    return keras.Model(frames, logits, name=f"at4ramt_{name}")

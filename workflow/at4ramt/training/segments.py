@@ -1,0 +1,112 @@
+"""One training step: gather segments of the frame matrix, add noise, weigh the loss.
+
+A segment is a run of ``segment_frames`` neighbouring frames and the context on
+both sides of it; the network, convolutional over time, gives one output for
+each frame of the run. Windows of neighbouring frames share their rows and the
+first convolution, which makes a step several times cheaper than one on separate
+windows with the same number of centres; with ``segment_frames = 1`` it is that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from at4ramt.features.frames import FrameMatrix
+from at4ramt.training.losses import LossWeights, cross_entropies
+from at4ramt.training.noise import seed_words, uniform_noise_ops
+
+
+class SegmentModel(keras.Model):
+    """Trains a network on segments of a frame matrix that stays on the device.
+
+    Its inputs are row numbers and noise levels, so only these travel at each
+    step. Frames that are no centres feed the context and carry no loss.
+
+    Args:
+        network: from :func:`at4ramt.training.network.build_network`.
+        matrix: the training frames; its ``edge`` must admit the segments.
+        weights: loss weights per pitch.
+        segment_frames: outputs per segment.
+        noisy: whether noise is added at all.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        matrix: FrameMatrix,
+        weights: LossWeights,
+        *,
+        segment_frames: int,
+        noisy: bool,
+    ) -> None:
+        super().__init__(name="segments")
+        self.network = network
+        self.noisy = noisy
+        self.bins = matrix.magnitudes.shape[1]
+        self.padding = matrix.padding
+        self.run = np.arange(segment_frames, dtype=np.int32) + matrix.padding
+        self.reach = np.arange(segment_frames + 2 * matrix.padding, dtype=np.int32)
+        self.magnitudes = self._held("magnitudes", matrix.magnitudes, "float32")
+        self.labels = self._held("labels", matrix.labels, "uint8")
+        self.centre = self._held("centre", matrix.centre.astype(np.uint8), "uint8")
+        self.pair = self._held("pair", np.stack([weights.inactive, weights.active]), "float32")
+        self.noise_words = self._held("noise_words", np.zeros(2, np.int32), "int32")
+        self.totals = {
+            name: keras.metrics.Sum(name=name)
+            for name in ("weighted", "plain", "tp", "estimated", "referenced", "cells")
+        }
+
+    def _held(self, name: str, value: Any, dtype: str) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=value.shape,
+            dtype=dtype,
+            trainable=False,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(value, dtype),
+        )
+
+    def draw_noise(self, seed: int) -> None:
+        """Make ``seed`` the seed of the noise of all steps that follow."""
+        self.noise_words.assign(np.array(seed_words(seed), np.uint32).view(np.int32))
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return logits ``(batch, segment_frames, pitches)`` for rows and levels ``(batch,)``."""
+        starts, levels = inputs
+        rows = ops.expand_dims(starts, 1) + self.reach
+        signal = ops.take(self.magnitudes, rows, axis=0)
+        if self.noisy:
+            words = ops.cast(self.noise_words, "uint32")
+            noise = uniform_noise_ops(words, rows, self.bins)
+            signal = signal + ops.reshape(levels, (-1, 1, 1)) * noise
+        return self.network(signal, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the mean weighted cross-entropy over the batch's centres and pitches.
+
+        The batch's sums, from which an epoch's history is made, go into metrics.
+        """
+        rows = ops.expand_dims(x[0], 1) + self.run
+        labels = ops.cast(ops.take(self.labels, rows, axis=0), "float32")
+        mask = ops.expand_dims(ops.cast(ops.take(self.centre, rows, axis=0), "float32"), -1)
+        weighted, plain = cross_entropies(labels, y_pred, self.pair)
+        cells = ops.sum(mask) * labels.shape[-1]
+        total = ops.sum(weighted * mask)
+        active = ops.cast(y_pred >= 0.0, "float32") * mask
+        self.totals["weighted"].update_state(total)
+        self.totals["plain"].update_state(plain * mask)
+        self.totals["tp"].update_state(active * labels)
+        self.totals["estimated"].update_state(active)
+        self.totals["referenced"].update_state(labels * mask)
+        self.totals["cells"].update_state(cells)
+        return total / ops.maximum(cells, 1.0)

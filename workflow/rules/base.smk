@@ -1,0 +1,35 @@
+# Base training.
+# takes: results/shards/{training,validation}/*.parquet
+# makes: results/models/base/seed_{seed}.keras, its history and its card
+# steps: train the network on clean frames; keep the epoch with the best validation F1
+
+
+rule train_base:
+    input:
+        training=shards_of("training"),
+        validation=shards_of("validation"),
+    output:
+        model="results/models/base/seed_{seed}.keras",
+        history="results/models/base/seed_{seed}.history.parquet",
+        card="results/models/base/seed_{seed}.json",
+    log:
+        "logs/train_base/seed_{seed}.log",
+    benchmark:
+        "benchmarks/train_base/seed_{seed}.tsv"
+    params:
+        config=sections("features", "shards", "network", "training", "base"),
+        code=source_digest(*TRAINING_MODULES),
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    conda:
+        "../../envs/training-cpu.yaml"
+    script:
+        "../scripts/train_base.py"
+
+
+rule base:
+    input:
+        expand(rules.train_base.output.model, seed=SEEDS),

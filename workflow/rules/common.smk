@@ -1,0 +1,172 @@
+# What all phases share: the checked configuration, the table of pieces, the
+# constraints of the wildcards, and the input functions.
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+# Jobs import the package by this path; each job parses the Snakefile, so it
+# holds in a cluster job with an emptied environment too.
+PACKAGE_PATH = str(Path(workflow.basedir) / "workflow")
+sys.path.insert(0, PACKAGE_PATH)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [PACKAGE_PATH, *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+from at4ramt.config import check_config, round_settings
+from at4ramt.corpus.pieces import read_instruments, read_pieces, read_sources, read_works
+from at4ramt.errors import InputError
+from at4ramt.files import source_digest
+
+
+def located(path):
+    """A table of the config: in the working directory, else beside the Snakefile."""
+    return path if os.path.exists(path) else str(Path(workflow.basedir) / path)
+
+
+try:
+    check_config(config)
+    SOURCES = read_sources(located(config["corpus"]["sources"]))
+    WORKS = read_works(located(config["corpus"]["works"]), SOURCES)
+    INSTRUMENTS = read_instruments(located(config["corpus"]["instruments"]), SOURCES)
+    PIECES = read_pieces(located(config["corpus"]["pieces"]), WORKS, INSTRUMENTS)
+    if config["report"]["example_piece"] not in PIECES.index:
+        raise InputError(
+            f"config key report.example_piece is '{config['report']['example_piece']}'; "
+            f"expected a piece of {config['corpus']['pieces']}"
+        )
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+ROUNDS = [f"{number:02d}" for number in range(1, config["rounds"]["count"] + 1)]
+ARMS = config["rounds"]["arms"]
+SEEDS = config["seeds"]
+LEAD = "adversarial"
+
+
+wildcard_constraints:
+    piece="|".join(PIECES.index),
+    instrument="|".join(INSTRUMENTS.index),
+    archive="|".join(SOURCES["archive"]),
+    split="|".join(PIECES["split"].unique()),
+    arm="|".join(ARMS),
+    seed="|".join(map(str, SEEDS)),
+    round="|".join(ROUNDS),
+
+
+def audio_of(piece):
+    """Path of a piece's audio, in the layout of MAPS."""
+    return f"results/corpus/{PIECES.at[piece, 'instrument']}/MUS/{piece}.wav"
+
+
+def notes_of(piece):
+    """Path of a piece's notes."""
+    return f"results/corpus/{PIECES.at[piece, 'instrument']}/MUS/{piece}.txt"
+
+
+def shard_pieces(split, instrument):
+    """Pieces of one shard, in the table's order."""
+    chosen = (PIECES["split"] == split) & (PIECES["instrument"] == instrument)
+    return list(PIECES.index[chosen])
+
+
+def shards_of(split):
+    """Paths of a split's shards."""
+    instruments = PIECES.loc[PIECES["split"] == split, "instrument"].unique()
+    return [f"results/shards/{split}/{instrument}.parquet" for instrument in instruments]
+
+
+def shard_files():
+    """Paths of all shards."""
+    return [path for split in PIECES["split"].unique() for path in shards_of(split)]
+
+
+def evaluated_splits():
+    """Splits to score that the table of pieces has."""
+    return [split for split in config["evaluation"]["splits"] if (PIECES["split"] == split).any()]
+
+
+def stem_of(arm, seed, round_number):
+    """Path of a model without its suffix; `round_number` 0 is the base."""
+    if int(round_number) == 0:
+        return f"results/models/base/seed_{seed}"
+    return f"results/models/{arm}/seed_{seed}/round_{int(round_number):02d}"
+
+
+def parent_model(wildcards):
+    """The model that a round goes on from: the round before, or the base for round 01."""
+    return stem_of(wildcards.arm, wildcards.seed, int(wildcards.round) - 1) + ".keras"
+
+
+def follows_lead(arm):
+    """Whether an arm trains as many epochs as the adversarial arm did, rather than its own."""
+    stops_early = any(
+        round_settings(config, int(number))["patience_epochs"]
+        < round_settings(config, int(number))["epochs"]
+        for number in ROUNDS
+    )
+    return stops_early and LEAD in ARMS and arm != LEAD
+
+
+def lead_history(wildcards):
+    """History whose number of epochs a control repeats; nothing if it need not."""
+    if not follows_lead(wildcards.arm):
+        return []
+    return stem_of(LEAD, wildcards.seed, wildcards.round) + ".history.parquet"
+
+
+# (arm, seed, round) of every model that is scored; the base is round 0.
+MODELS = [
+    *(("base", seed, 0) for seed in SEEDS),
+    *(
+        (arm, seed, number)
+        for seed in SEEDS
+        for arm in ARMS
+        for number in range(1, len(ROUNDS) + 1)
+        if number == len(ROUNDS) or arm in config["evaluation"]["every_round_of"]
+    ),
+]
+
+# The same for every model that is trained.
+TRAINED = [
+    *(("base", seed, 0) for seed in SEEDS),
+    *((arm, seed, number) for seed in SEEDS for arm in ARMS for number in map(int, ROUNDS)),
+]
+
+
+def model_files():
+    """Paths of the cards of all models."""
+    return [stem_of(*model) + ".json" for model in TRAINED]
+
+
+def history_files():
+    """Paths of the histories of all models."""
+    return [stem_of(*model) + ".history.parquet" for model in TRAINED]
+
+
+def search_files():
+    """Paths of the traces of all level searches."""
+    return [stem_of(*model) + ".search.parquet" for model in TRAINED if model[2] > 0]
+
+
+def sections(*names):
+    """Sections of the configuration that a rule's result depends on."""
+    return {name: config[name] for name in names}
+
+
+# Modules whose change asks for training again.
+TRAINING_MODULES = (
+    "evaluation.metrics",
+    "features.frames",
+    "seeds",
+    "training.backend",
+    "training.jobs",
+    "training.losses",
+    "training.loop",
+    "training.model_file",
+    "training.network",
+    "training.noise",
+    "training.segments",
+)

@@ -1,0 +1,319 @@
+# Figures, tables and the report.
+# takes: results/evaluation/, results/tables/levels.csv, histories, search traces and cards of the
+#        models, cards of the shards, config/corpus/, benchmarks/
+# makes: results/figures/*.svg, results/tables/{*.html,*.csv}, results/report.html
+# steps: one rule a category of the report; provenance after them; then the report of all
+
+from at4ramt.files import value_digest
+
+
+# Neither needs a node of its own, and both ask Snakemake about the whole workflow.
+localrules:
+    write_provenance,
+    report,
+
+
+# The modules behind every figure.
+STYLE_MODULES = ("evaluation.tables", "report.jobs", "report.style")
+SCORE_MODULES = (
+    *STYLE_MODULES,
+    "evaluation.bootstrap",
+    "evaluation.metrics",
+    "report.noisy",
+)
+
+SUMMARY = "1 Summary"
+NOISE = "2 Noisy evaluation"
+TRAINING = "3 Training"
+TRANSCRIPTION = "4 Transcription"
+DATA = "5 Data"
+PROVENANCE = "6 Provenance"
+
+
+def shown(path, category, result, caption):
+    """Mark an output for the report; `result` is its number and name there."""
+    # A second label with two values would be taken for a switch between two views.
+    return report(
+        path,
+        category=category,
+        labels={"result": result},
+        caption=f"../report/{caption}.rst",
+    )
+
+
+rule write_summary:
+    input:
+        scores="results/evaluation/scores.parquet",
+        cards=model_files(),
+        pieces=config["corpus"]["pieces"],
+    output:
+        page=shown("results/tables/summary.html", SUMMARY, "1.1 Summary of the run", "summary"),
+        figure=shown("results/figures/headline.svg", SUMMARY, "1.2 F1 over noise level", "headline"),
+        table=shown(
+            "results/tables/headline.csv", SUMMARY, "1.3 Headline table (CSV)", "headline_table"
+        ),
+        intervals="results/tables/headline_intervals.csv",
+        comparisons="results/tables/comparisons.csv",
+    log:
+        "logs/write_summary/summary.log",
+    benchmark:
+        "benchmarks/write_summary/summary.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        config=sections("corpus", "network", "training", "rounds", "evaluation", "seeds"),
+        code=source_digest(*SCORE_MODULES, "report.summary", "report.training", "report.data"),
+    script:
+        "../scripts/write_summary.py"
+
+
+rule plot_noise:
+    input:
+        scores="results/evaluation/scores.parquet",
+        all_frames="results/evaluation/scores_all_frames.parquet",
+        frame_metrics="results/evaluation/frame_metrics.parquet",
+    output:
+        f1=shown("results/figures/noise_f1.svg", NOISE, "2.1 F1 over noise level", "noise_f1"),
+        loss=shown(
+            "results/figures/noise_loss.svg", NOISE, "2.2 Loss over noise level", "noise_loss"
+        ),
+        measures=shown(
+            "results/tables/measures.html", NOISE, "2.7 All measures (table)", "measures"
+        ),
+        measures_csv="results/tables/measures.csv",
+    log:
+        "logs/plot_noise/noise.log",
+    benchmark:
+        "benchmarks/plot_noise/noise.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        config=sections("evaluation", "seeds"),
+        code=source_digest(*SCORE_MODULES),
+    script:
+        "../scripts/plot_noise.py"
+
+
+rule plot_rounds:
+    input:
+        scores="results/evaluation/scores.parquet",
+        all_frames="results/evaluation/scores_all_frames.parquet",
+        levels="results/tables/levels.csv",
+    output:
+        rounds=shown(
+            "results/figures/after_rounds.svg",
+            NOISE,
+            "2.3 Performance after each round",
+            "after_rounds",
+        ),
+        levels=shown("results/figures/levels.svg", NOISE, "2.4 Levels and SNR by round", "levels"),
+        levels_page=shown(
+            "results/tables/levels.html", NOISE, "2.5 Levels and SNR (table)", "levels"
+        ),
+        silent=shown(
+            "results/figures/silent_frames.svg",
+            NOISE,
+            "2.6 Silent frames included",
+            "silent_frames",
+        ),
+    log:
+        "logs/plot_rounds/rounds.log",
+    benchmark:
+        "benchmarks/plot_rounds/rounds.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        config=sections("rounds", "evaluation", "seeds"),
+        code=source_digest(*SCORE_MODULES),
+    script:
+        "../scripts/plot_rounds.py"
+
+
+rule plot_training:
+    input:
+        histories=history_files(),
+        searches=search_files(),
+        cards=model_files(),
+    output:
+        base=shown("results/figures/base_curves.svg", TRAINING, "3.1 Base training", "base_curves"),
+        rounds=shown(
+            "results/figures/round_curves.svg",
+            TRAINING,
+            "3.2 Within the noise rounds",
+            "round_curves",
+        ),
+        chain=shown("results/figures/chain.svg", TRAINING, "3.3 The whole chain of epochs", "chain"),
+        searches=shown(
+            "results/figures/level_searches.svg",
+            TRAINING,
+            "3.4 The level searches",
+            "level_searches",
+        ),
+        models=shown("results/tables/models.html", TRAINING, "3.5 Models (table)", "models"),
+        models_csv="results/tables/models.csv",
+    log:
+        "logs/plot_training/training.log",
+    benchmark:
+        "benchmarks/plot_training/training.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        config=sections("rounds"),
+        code=source_digest(*STYLE_MODULES, "report.noisy", "report.training"),
+    script:
+        "../scripts/plot_training.py"
+
+
+rule plot_transcription:
+    input:
+        example="results/evaluation/example.npz",
+        confusion="results/evaluation/confusion.parquet",
+        scores="results/evaluation/scores.parquet",
+    output:
+        spectra=shown(
+            "results/figures/spectra.svg", TRANSCRIPTION, "4.1 Spectra of an excerpt", "spectra"
+        ),
+        roll=shown(
+            "results/figures/piano_roll.svg",
+            TRANSCRIPTION,
+            "4.2 Piano roll of an excerpt",
+            "piano_roll",
+        ),
+        confusion=shown(
+            "results/figures/confusion.svg", TRANSCRIPTION, "4.3 Confusion matrix", "confusion"
+        ),
+        pitches=shown(
+            "results/figures/pitch_f1.svg", TRANSCRIPTION, "4.4 F1 of each pitch", "pitch_f1"
+        ),
+        pitches_csv="results/tables/pitch_f1.csv",
+    log:
+        "logs/plot_transcription/transcription.log",
+    benchmark:
+        "benchmarks/plot_transcription/transcription.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        config=sections("features", "rounds", "report"),
+        code=source_digest(*SCORE_MODULES, "report.transcription", "report.summary"),
+    script:
+        "../scripts/plot_transcription.py"
+
+
+rule plot_data:
+    input:
+        shards=shard_files(),
+        pieces=config["corpus"]["pieces"],
+        works=config["corpus"]["works"],
+        instruments=config["corpus"]["instruments"],
+        sources=config["corpus"]["sources"],
+    output:
+        data=shown("results/tables/data.html", DATA, "5.1 Splits, works, pianos", "data"),
+        frames=shown("results/figures/frames.svg", DATA, "5.2 Frames kept and dropped", "frames"),
+        labels=shown("results/figures/labels.svg", DATA, "5.3 Label balance by pitch", "labels"),
+        licences=shown("results/tables/licences.html", DATA, "5.4 Licences", "licences"),
+        data_csv="results/tables/shards.csv",
+        labels_csv="results/tables/labels.csv",
+        licences_csv="results/tables/licences.csv",
+    log:
+        "logs/plot_data/data.log",
+    benchmark:
+        "benchmarks/plot_data/data.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config=sections("features"),
+        code=source_digest(*STYLE_MODULES, "report.data"),
+    script:
+        "../scripts/plot_data.py"
+
+
+rule write_provenance:
+    input:
+        # All figures, so that the table of times is as complete as it can be.
+        before=[
+            rules.write_summary.output,
+            rules.plot_noise.output,
+            rules.plot_rounds.output,
+            rules.plot_training.output,
+            rules.plot_transcription.output,
+            rules.plot_data.output,
+        ],
+        shards=shard_files(),
+        cards=model_files(),
+    output:
+        page=shown("results/tables/provenance.html", PROVENANCE, "6.1 Provenance", "provenance"),
+        times=shown(
+            "results/figures/times.svg", PROVENANCE, "6.2 Time and memory of each rule", "times"
+        ),
+        times_page=shown(
+            "results/tables/times.html", PROVENANCE, "6.3 Time and memory (table)", "times"
+        ),
+        graph=shown("results/figures/rule_graph.svg", PROVENANCE, "6.4 Rule graph", "rule_graph"),
+        times_csv="results/tables/times.csv",
+    log:
+        "logs/write_provenance/provenance.log",
+    benchmark:
+        "benchmarks/write_provenance/provenance.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        config_digest=value_digest(config),
+        code=source_digest(*STYLE_MODULES, "report.data", "report.nested", "report.provenance"),
+    script:
+        "../scripts/write_provenance.py"
+
+
+rule figures:
+    input:
+        rules.write_provenance.input.before,
+        rules.write_provenance.output,
+
+
+rule report:
+    input:
+        rules.figures.input,
+        captions=sorted(
+            os.path.relpath(caption)
+            for caption in Path(workflow.basedir).glob("workflow/report/*.rst")
+        ),
+        style=os.path.relpath(Path(workflow.basedir) / "workflow/report/style.css"),
+    output:
+        "results/report.html",
+    log:
+        "logs/report/report.log",
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        code=source_digest("report.nested"),
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,39 @@
+# Noise rounds.
+# takes: the model of the round before, results/shards/{training,validation}/*.parquet
+# makes: results/models/{arm}/seed_{seed}/round_{round}.keras, its history, search trace and card
+# steps: choose the noise level as the arm does; train on; keep the epoch with the best F1 in noise
+
+
+rule train_round:
+    input:
+        parent=parent_model,
+        training=shards_of("training"),
+        validation=shards_of("validation"),
+        lead=lead_history,
+    output:
+        model="results/models/{arm}/seed_{seed}/round_{round}.keras",
+        history="results/models/{arm}/seed_{seed}/round_{round}.history.parquet",
+        search="results/models/{arm}/seed_{seed}/round_{round}.search.parquet",
+        card="results/models/{arm}/seed_{seed}/round_{round}.json",
+    log:
+        "logs/train_round/{arm}/seed_{seed}/round_{round}.log",
+    benchmark:
+        "benchmarks/train_round/{arm}/seed_{seed}/round_{round}.tsv"
+    params:
+        config=sections("features", "shards", "network", "training"),
+        rounds=lambda wildcards: round_settings(config, int(wildcards.round)),
+        code=source_digest(*TRAINING_MODULES, "training.arms", "training.level_search"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    conda:
+        "../../envs/training-cpu.yaml"
+    script:
+        "../scripts/train_round.py"
+
+
+rule rounds:
+    input:
+        expand(rules.train_round.output.model, arm=ARMS, seed=SEEDS, round=ROUNDS),

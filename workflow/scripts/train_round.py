@@ -1,0 +1,29 @@
+"""Train one noise round of one arm and seed."""
+
+from at4ramt.logs import start_log
+
+names = snakemake.wildcards
+start_log(snakemake.log[0], f"train_round {names.arm} seed {names.seed} round {names.round}")
+
+import pandas as pd
+
+from at4ramt.training.jobs import train_round
+
+lead = snakemake.input.get("lead")
+train_round(
+    snakemake.input.parent,
+    snakemake.input.training,
+    snakemake.input.validation,
+    snakemake.output.model,
+    snakemake.output.history,
+    snakemake.output.search,
+    snakemake.output.card,
+    arm=names.arm,
+    seed=int(names.seed),
+    number=int(names.round),
+    config={**snakemake.params.config, "rounds": snakemake.params.rounds},
+    threads=snakemake.threads,
+    # Not among the params: another number of rounds retrains none.
+    of_rounds=snakemake.config["rounds"]["count"],
+    epochs=len(pd.read_parquet(lead, columns=["epoch"])) if lead else None,
+)
