@@ -81,9 +81,9 @@ rule prepare_piano:
 
 rule render_piece:
     input:
-        archive=lambda wildcards: expand(
-            "resources/{archive}",
-            archive=SOURCES.at[WORKS.at[PIECES.at[wildcards.piece, "work"], "source"], "archive"],
+        archive=lambda wildcards: (
+            "resources/"
+            + SOURCES.at[WORKS.at[PIECES.at[wildcards.piece, "work"], "source"], "archive"]
         ),
         piano="results/pianos/{instrument}.npz",
     output:

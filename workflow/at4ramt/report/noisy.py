@@ -257,14 +257,23 @@ def plot_levels(levels: pd.DataFrame, path: str | Path) -> None:
 def write_levels_page(levels: pd.DataFrame, path: str | Path) -> None:
     """Write the levels and ratios as a page; the CSV beside it is the input itself."""
     names = {
+        "seed": "seed",
+        "round": "round",
+        "level": "level",
+        "search_status": "search ended",
+        "split": "split",
+        "instrument": "piano",
         "mean_magnitude": "mean magnitude",
         "snr_paper_db": "paper [dB]",
         "snr_amplitude_db": "amplitude [dB]",
         "snr_power_db": "power [dB]",
         "snr_power_centred_db": "power, centred [dB]",
-        "search_status": "search ended",
     }
-    shown = levels[levels["arm"] == PAPER_ARM].rename(columns=names)
+    rows = levels[levels["arm"] == PAPER_ARM]
+    order = {split: place for place, split in enumerate(style.order_splits(rows["split"]))}
+    rows = rows.assign(_split=rows["split"].map(order))
+    rows = rows.sort_values(["seed", "round", "_split", "instrument"])
+    shown = rows[list(names)].rename(columns=names)
     formats = {name: ".1f" for name in names.values() if "[dB]" in name}
     style.write_page(
         path,
