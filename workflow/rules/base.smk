@@ -16,16 +16,16 @@ rule train_base:
         "logs/train_base/seed_{seed}.log",
     benchmark:
         "benchmarks/train_base/seed_{seed}.tsv"
-    params:
-        config=sections("features", "shards", "network", "training", "base"),
-        code=source_digest(*TRAINING_MODULES),
+    conda:
+        "../../envs/training-cpu.yaml"
     threads: 2
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=1,
-    conda:
-        "../../envs/training-cpu.yaml"
+    params:
+        config=sections("features", "shards", "network", "training", "base"),
+        code=source_digest(*TRAINING_MODULES),
     script:
         "../scripts/train_base.py"
 

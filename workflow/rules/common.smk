@@ -7,13 +7,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# Jobs import the package by this path; each job parses the Snakefile, so it
-# holds in a cluster job with an emptied environment too.
+# Jobs import the package by this path, and nothing from a user's own PYTHONPATH; each job parses
+# the Snakefile, so it holds in a cluster job with an emptied environment too.
 PACKAGE_PATH = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE_PATH)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [PACKAGE_PATH, *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+os.environ.update(PYTHONPATH=PACKAGE_PATH)
+# A user's ~/.keras/keras.json would choose another backend.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from at4ramt.config import check_config, round_settings
 from at4ramt.corpus.pieces import read_instruments, read_pieces, read_sources, read_works
@@ -155,6 +155,9 @@ def sections(*names):
     """Sections of the configuration that a rule's result depends on."""
     return {name: config[name] for name in names}
 
+
+# Tables of the evaluation, each collected from a part per model.
+SCORED_TABLES = ("scores", "scores_all_frames", "frame_metrics", "confusion")
 
 # Modules whose change asks for training again.
 TRAINING_MODULES = (

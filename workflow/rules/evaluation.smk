@@ -4,35 +4,29 @@
 #        excerpt that the report shows, results/tables/levels.csv
 # steps: score each model on every piece and level; put the parts together
 
-SCORED_TABLES = ("scores", "scores_all_frames", "frame_metrics", "confusion")
-
-
-def scored_shards(wildcards):
-    """Shards of the scored splits."""
-    return [path for split in evaluated_splits() for path in shards_of(split)]
-
 
 rule evaluate_model:
     input:
         model="results/models/{model}.keras",
-        shards=scored_shards,
+        shards=[path for split in evaluated_splits() for path in shards_of(split)],
     output:
-        **{
-            table: f"results/evaluation/models/{{model}}.{table}.parquet"
-            for table in SCORED_TABLES
-        },
+        **{table: f"results/evaluation/models/{{model}}.{table}.parquet" for table in SCORED_TABLES},
     log:
         "logs/evaluate_model/{model}.log",
     benchmark:
         "benchmarks/evaluate_model/{model}.tsv"
     wildcard_constraints:
         model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
+    conda:
+        "../../envs/training-cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
     params:
         shards={split: shards_of(split) for split in evaluated_splits()},
         features=config["features"],
-        evaluation={
-            key: config["evaluation"][key] for key in ("levels", "splits", "offset")
-        },
+        evaluation={key: config["evaluation"][key] for key in ("levels", "splits", "offset")},
         maximum_level=config["rounds"]["maximum_level"],
         code=source_digest(
             "evaluation.confusion",
@@ -45,12 +39,6 @@ rule evaluate_model:
             "training.model_file",
             "training.noise",
         ),
-    threads: 1
-    resources:
-        mem_mb=3000,
-        runtime=60,
-    conda:
-        "../../envs/training-cpu.yaml"
     script:
         "../scripts/evaluate_model.py"
 
@@ -68,14 +56,14 @@ rule collect_scores:
         "logs/collect_scores/{table}.log",
     wildcard_constraints:
         table="|".join(SCORED_TABLES),
-    params:
-        code=source_digest("evaluation.collect"),
+    conda:
+        "../../envs/features.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=20,
-    conda:
-        "../../envs/features.yaml"
+    params:
+        code=source_digest("evaluation.collect"),
     script:
         "../scripts/collect_scores.py"
 
@@ -90,33 +78,39 @@ rule write_levels:
         "logs/write_levels/levels.log",
     benchmark:
         "benchmarks/write_levels/levels.tsv"
-    params:
-        shards={split: shards_of(split) for split in PIECES["split"].unique()},
-        features=config["features"],
-        code=source_digest("evaluation.collect", "evaluation.snr", "features.frames"),
+    conda:
+        "../../envs/features.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=20,
-    conda:
-        "../../envs/features.yaml"
+    params:
+        shards={split: shards_of(split) for split in PIECES["split"].unique()},
+        features=config["features"],
+        code=source_digest("evaluation.collect", "evaluation.snr", "features.frames"),
     script:
         "../scripts/write_levels.py"
 
 
 rule write_example:
     input:
-        shards=shards_of(PIECES.at[config["report"]["example_piece"], "split"]),
         **{
             arm: f"{stem_of(arm, SEEDS[0], len(ROUNDS) if arm != 'base' else 0)}.keras"
             for arm in ("base", LEAD if LEAD in ARMS else ARMS[0])
         },
+        shards=shards_of(PIECES.at[config["report"]["example_piece"], "split"]),
     output:
         "results/evaluation/example.npz",
     log:
         "logs/write_example/example.log",
     benchmark:
         "benchmarks/write_example/example.tsv"
+    conda:
+        "../../envs/training-cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=20,
     params:
         split=PIECES.at[config["report"]["example_piece"], "split"],
         features=config["features"],
@@ -131,12 +125,6 @@ rule write_example:
             "training.model_file",
             "training.noise",
         ),
-    threads: 1
-    resources:
-        mem_mb=3000,
-        runtime=20,
-    conda:
-        "../../envs/training-cpu.yaml"
     script:
         "../scripts/write_example.py"
 

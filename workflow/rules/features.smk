@@ -28,8 +28,7 @@ rule extract_cqt:
     threads: 1
     resources:
         # A piece is transformed whole: measured 350 MB and three times its wav.
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (600 + 5 * int(input.size_mb)),
+        mem_mb=lambda wildcards, input, attempt: attempt * (600 + 5 * int(input.size_mb)),
         runtime=lambda wildcards, attempt: attempt * 20,
     params:
         features=config["features"],

@@ -19,17 +19,17 @@ rule train_round:
         "logs/train_round/{arm}/seed_{seed}/round_{round}.log",
     benchmark:
         "benchmarks/train_round/{arm}/seed_{seed}/round_{round}.tsv"
-    params:
-        config=sections("features", "shards", "network", "training"),
-        rounds=lambda wildcards: round_settings(config, int(wildcards.round)),
-        code=source_digest(*TRAINING_MODULES, "training.arms", "training.level_search"),
+    conda:
+        "../../envs/training-cpu.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
         gpu=1,
-    conda:
-        "../../envs/training-cpu.yaml"
+    params:
+        config=sections("features", "shards", "network", "training"),
+        rounds=lambda wildcards: round_settings(config, int(wildcards.round)),
+        code=source_digest(*TRAINING_MODULES, "training.arms", "training.level_search"),
     script:
         "../scripts/train_round.py"
 
