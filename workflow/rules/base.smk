@@ -18,7 +18,9 @@ rule train_base:
         "benchmarks/train_base/seed_{seed}.tsv"
     conda:
         "../../envs/training-cpu.yaml"
-    threads: 2
+    # One thread, as in every training: sums, and so weights, depend on their number, and other
+    # jobs fill the other cores. A profile may set more (set-threads).
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=240,

@@ -4,12 +4,17 @@
 # makes: results/figures/*.svg, results/tables/{*.html,*.csv}, results/report.html
 # steps: one rule a category of the report; provenance after them; then the report of all
 
-from at4ramt.files import value_digest
+from at4ramt.files import file_digest, value_digest
+from at4ramt.report.nested import write_report, write_rule_graph
 
 
-# Neither needs a node of its own, and both ask Snakemake about the whole workflow.
+include: "figures_common.smk"
+
+
+# These ask Snakemake about the whole workflow: they run beside it, in its own
+# Python (`run:`, since the environment of the figures has no Snakemake).
 localrules:
-    write_provenance,
+    write_graph,
     report,
 
 
@@ -28,17 +33,6 @@ TRAINING = "3 Training"
 TRANSCRIPTION = "4 Transcription"
 DATA = "5 Data"
 PROVENANCE = "6 Provenance"
-
-
-def shown(path, category, result, caption):
-    """Mark an output for the report; `result` is its number and name there."""
-    # A second label with two values would be taken for a switch between two views.
-    return report(
-        path,
-        category=category,
-        labels={"result": result},
-        caption=f"../report/{caption}.rst",
-    )
 
 
 rule write_summary:
@@ -251,8 +245,28 @@ rule plot_data:
         "../scripts/plot_data.py"
 
 
+rule write_graph:
+    output:
+        "results/rule_graph.dot",
+    log:
+        "logs/write_graph/graph.log",
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        config_digest=value_digest(config),
+        rules=value_digest(
+            [file_digest(path) for path in sorted(Path(PACKAGE_PATH).glob("rules/*.smk"))]
+        ),
+        code=source_digest("report.nested"),
+    run:
+        write_rule_graph(output[0], "all", config, log[0])
+
+
 rule write_provenance:
     input:
+        graph="results/rule_graph.dot",
         # All figures, so that the table of times is as complete as it can be.
         before=[
             rules.write_summary.output,
@@ -315,5 +329,5 @@ rule report:
         runtime=10,
     params:
         code=source_digest("report.nested"),
-    script:
-        "../scripts/report.py"
+    run:
+        write_report(output[0], "figures", config, log[0], input.style)

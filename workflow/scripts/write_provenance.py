@@ -3,14 +3,12 @@
 from at4ramt.files import PACKAGE
 from at4ramt.logs import start_log
 from at4ramt.report.jobs import write_provenance
-from at4ramt.report.nested import rule_graph
 
 start_log(snakemake.log[0], "write_provenance")
 write_provenance(
     dict(snakemake.input.items()),
     dict(snakemake.output.items()),
     snakemake.config,
-    graph=rule_graph("all", snakemake.config),
     benchmarks="benchmarks",
     folder=PACKAGE.parents[1],
 )

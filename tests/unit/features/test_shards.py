@@ -78,7 +78,8 @@ def test_counts_and_rows_equal_a_count_by_pandas(
     assert summary["rows"] == len(expected)
     assert summary["centres"] == centre.sum()
     assert summary["dropped"] == {
-        "no_label": (~labelled).sum(), "silent_level": (labelled & ~loud).sum()
+        "no_label": (~labelled).sum(),
+        "silent_level": (labelled & ~loud).sum(),
     }
     assert summary["active"] == np.stack(list(expected["labels"][centre])).sum(axis=0).tolist()
     assert summary["active"][69 - 37] == centre.sum() and 0 in summary["active"]

@@ -132,12 +132,10 @@ def test_outputs(
     targets = {Path(name).stem: tmp_path / name for name in OUTPUTS[job]}
     extra: dict[str, Any] = {}
     if job == "write_provenance":
-        extra = {
-            "graph": '\t0[label = "all", x];\n\t1[label = "plot", x];\n\t1 -> 0\n',
-            "benchmarks": made_up_run / "benchmarks",
-            "folder": made_up_run,
-        }
-    getattr(jobs, job)(inputs(made_up_run), targets, run_config, **extra)
+        extra = {"benchmarks": made_up_run / "benchmarks", "folder": made_up_run}
+    (tmp_path / "graph.dot").write_text('\t0[label = "all", x];\n\t1[label = "plot", x];\n\t1 -> 0')
+    sources = inputs(made_up_run) | {"graph": tmp_path / "graph.dot"}
+    getattr(jobs, job)(sources, targets, run_config, **extra)
     assert len(drawn) == sum(name.endswith(".svg") for name in OUTPUTS[job])
     assert plt.get_fignums() == []
     for path in targets.values():

@@ -36,20 +36,22 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_report_is_made_of_the_configuration_given(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="marked for report but does not exist"):
-        nested.write_report("out/report.html", "all", {"depth": 2}, "style.css", tiny)
+        nested.write_report("out/report.html", "all", {"depth": 2}, "log.txt", "style.css", tiny)
     assert not list((tmp_path / "out").iterdir())
     subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "1", "--config", "depth=2"],
         check=True,
         capture_output=True,
     )
-    nested.write_report("out/report.html", "all", {"depth": 2}, "style.css", tiny)
+    nested.write_report("out/report.html", "all", {"depth": 2}, "log.txt", "style.css", tiny)
     text = (tmp_path / "out/report.html").read_text()
     assert "Depth is 2." in text and "Caption of depth 2." in text
     assert "mark of the style" in text
+    assert "Report created" in (tmp_path / "log.txt").read_text()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.html"]
 
 
-def test_rule_graph_is_dot(tiny: Path) -> None:
-    graph = nested.rule_graph("all", {"depth": 1}, tiny)
+def test_rule_graph_is_dot(tiny: Path, tmp_path: Path) -> None:
+    nested.write_rule_graph("graph.dot", "all", {"depth": 1}, "logs/graph.log", tiny)
+    graph = (tmp_path / "graph.dot").read_text()
     assert "digraph" in graph and '[label = "plot"' in graph and "1 -> 0" in graph

@@ -97,9 +97,7 @@ class CqtSettings:
         return np.arange(frames, dtype=np.int64) * self.hop_length_samples / self.sample_rate_hz
 
 
-def complex_cqt(
-    audio: npt.NDArray[np.float32], settings: CqtSettings
-) -> npt.NDArray[np.complex64]:
+def complex_cqt(audio: npt.NDArray[np.float32], settings: CqtSettings) -> npt.NDArray[np.complex64]:
     """Return the complex constant-Q transform of mono audio.
 
     Frame ``t`` is centred on sample ``t * hop_length_samples``; audio beyond

@@ -32,9 +32,7 @@ AUDIBLE_SHARE = 0.25
 """A frame is audible here if its level reaches this share of the labelled frames' median."""
 
 
-def frame_labels(
-    notes: Notes, frames: int, settings: CqtSettings
-) -> npt.NDArray[np.uint8]:
+def frame_labels(notes: Notes, frames: int, settings: CqtSettings) -> npt.NDArray[np.uint8]:
     """Return which pitches are active in each frame.
 
     A note is active in frame ``t`` when ``onset <= s < offset`` for the frame's
@@ -123,6 +121,8 @@ def check_lengths(
             "check that both files are of the same piece and that the notes are complete"
         )
     log.warning(
-        "%s goes on for %.1f s after the last note of %s, almost silent", audio_path, rest,
+        "%s goes on for %.1f s after the last note of %s, almost silent",
+        audio_path,
+        rest,
         notes_path,
     )

@@ -147,9 +147,7 @@ def extract_piece(
     real, imag = transform.real.astype(np.float16), transform.imag.astype(np.float16)
     # Of the numbers that are stored, so that a reader of the file gets the same.
     level = core_level(real, imag, settings)
-    check_lengths(
-        notes, level, seconds, settings, audio_path=audio_path, notes_path=notes_path
-    )
+    check_lengths(notes, level, seconds, settings, audio_path=audio_path, notes_path=notes_path)
     labels = frame_labels(notes, frames, settings)
     margin, core_end = settings.margin_pitches, settings.margin_pitches + settings.pitches
     schema = described_schema(
@@ -178,5 +176,9 @@ def extract_piece(
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
     log.info(
         "%d frames (%.1f s) of %d bins, mean level %.4f, %d notes",
-        frames, seconds, settings.bins, float(level.mean()), len(notes),
+        frames,
+        seconds,
+        settings.bins,
+        float(level.mean()),
+        len(notes),
     )

@@ -109,7 +109,9 @@ def build_shard(
                 loud = level >= np.float32(minimum_level)
                 centre = labelled & loud
                 counts = _Counts(
-                    len(table), int(centre.sum()), int((~labelled).sum()),
+                    len(table),
+                    int(centre.sum()),
+                    int((~labelled).sum()),
                     int((labelled & ~loud).sum()),
                 )
                 active += labels[centre].sum(axis=0, dtype=np.int64)
@@ -117,12 +119,14 @@ def build_shard(
                 total.centres += counts.centres
                 total.no_label += counts.no_label
                 total.silent_level += counts.silent_level
-                pieces.append({
-                    "piece": head["piece"],
-                    "rows": counts.rows,
-                    "centres": counts.centres,
-                    "seconds": float(head["seconds"]),
-                })
+                pieces.append(
+                    {
+                        "piece": head["piece"],
+                        "rows": counts.rows,
+                        "centres": counts.centres,
+                        "seconds": float(head["seconds"]),
+                    }
+                )
                 rows = _shard_rows(table, schema, names, position, settings, centre)
                 writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
         summary = {
@@ -140,7 +144,11 @@ def build_shard(
     write_json(out.with_suffix(".json"), summary)
     log.info(
         "%d rows of %d pieces, %d centres (%d without a label, %d below the level)",
-        total.rows, len(pieces), total.centres, total.no_label, total.silent_level,
+        total.rows,
+        len(pieces),
+        total.centres,
+        total.no_label,
+        total.silent_level,
     )
     return summary
 
@@ -247,8 +255,7 @@ def _shard_rows(
         "centre": pa.array(centre),
     }
     return pa.Table.from_arrays(
-        [added[f.name] if f.name in added else table.column(f.name) for f in schema],
-        schema=schema,
+        [added[f.name] if f.name in added else table.column(f.name) for f in schema], schema=schema
     )
 
 
@@ -270,9 +277,7 @@ def _feature_head(path: str | Path) -> dict[str, Any]:
         ) from error
 
 
-def _common_settings(
-    paths: Sequence[str | Path], heads: Sequence[dict[str, Any]]
-) -> CqtSettings:
+def _common_settings(paths: Sequence[str | Path], heads: Sequence[dict[str, Any]]) -> CqtSettings:
     first: CqtSettings = heads[0]["settings"]
     for path, head in zip(paths, heads, strict=True):
         if head["settings"] != first:

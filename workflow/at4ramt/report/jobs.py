@@ -148,25 +148,18 @@ def plot_data(sources: Paths, targets: Paths, config: Config) -> None:
 
 
 def write_provenance(
-    sources: Paths,
-    targets: Paths,
-    config: Config,
-    *,
-    graph: str,
-    benchmarks: str | Path,
-    folder: str | Path,
+    sources: Paths, targets: Paths, config: Config, *, benchmarks: str | Path, folder: str | Path
 ) -> None:
     """Write configuration, code, machine, digests and times; draw the rule graph.
 
-    ``graph`` is the rule graph in the DOT language, ``benchmarks`` the folder of
-    Snakemake's benchmarks, ``folder`` the clone.
+    ``benchmarks`` is the folder of Snakemake's benchmarks, ``folder`` the clone.
     """
     style.start_figures()
     shards, models = provenance.list_digests(data.read_shards(sources["shards"]), sources["cards"])
     times = provenance.rule_times(provenance.read_benchmarks(benchmarks))
     provenance.plot_times(times, targets["times"])
     provenance.write_times(times, targets["times_csv"], targets["times_page"])
-    provenance.plot_graph(graph, targets["graph"])
+    provenance.plot_graph(Path(sources["graph"]).read_text(encoding="utf-8"), targets["graph"])
     provenance.write_provenance(
         targets["page"],
         config=config,

@@ -20,63 +20,58 @@ SNAKEFILE = PACKAGE.parents[1] / "Snakefile"
 
 
 def ask_snakemake(
-    arguments: Sequence[str], config: Mapping[str, Any], snakefile: str | Path = SNAKEFILE
-) -> tuple[str, str]:
-    """Run Snakemake on our Snakefile with exactly ``config``; return standard output and error.
+    arguments: Sequence[str],
+    config: Mapping[str, Any],
+    log: str | Path,
+    snakefile: str | Path = SNAKEFILE,
+) -> str:
+    """Run Snakemake on our Snakefile with exactly ``config``; return its standard output.
 
-    Profiles are left out: they concern how jobs run, and none runs here. Raises
-    RuntimeError with what Snakemake said when it fails.
+    Its standard error goes to ``log``. Profiles are left out: they concern how
+    jobs run, and none runs here. Raises RuntimeError with the end of what
+    Snakemake said when it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         values = Path(folder) / "config.json"
         values.write_text(json.dumps(dict(config)), encoding="utf-8")
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "snakemake",
-                *arguments,
-                "--snakefile",
-                str(snakefile),
-                "--configfile",
-                str(values),
-                "--nolock",
-                "--cores",
-                "1",
-                "--profile",
-                "none",
-                "--workflow-profile",
-                "none",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        command += ["--snakefile", str(snakefile), "--configfile", str(values), "--nolock"]
+        command += ["--cores", "1", "--profile", "none", "--workflow-profile", "none"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    Path(log).write_text(done.stderr, encoding="utf-8")
     if done.returncode != 0:
         raise RuntimeError(
             f"snakemake {' '.join(arguments)} ended with status {done.returncode}:\n"
             f"{done.stderr[-4000:]}{done.stdout[-2000:]}"
         )
-    return done.stdout, done.stderr
+    return done.stdout
 
 
 def write_report(
     path: str | Path,
     target: str,
     config: Mapping[str, Any],
+    log: str | Path,
     stylesheet: str | Path,
     snakefile: str | Path = SNAKEFILE,
-) -> str:
-    """Write Snakemake's report about the finished ``target``; return what Snakemake said."""
+) -> None:
+    """Write Snakemake's report about the finished ``target``, and to ``log`` what it said."""
     with whole_file(path) as temporary:
-        said = ask_snakemake(
-            [target, "--report", str(temporary.resolve()), "--report-stylesheet", str(stylesheet)],
-            config,
-            snakefile,
-        )
-    return said[1]
+        arguments = [target, "--report", str(temporary.resolve())]
+        # Snakemake 9.27 has --report-html-stylesheet-path too, and overwrites it.
+        arguments += ["--report-stylesheet", str(stylesheet)]
+        ask_snakemake(arguments, config, log, snakefile)
 
 
-def rule_graph(target: str, config: Mapping[str, Any], snakefile: str | Path = SNAKEFILE) -> str:
-    """Return the rule graph of ``target`` in the DOT language."""
-    return ask_snakemake([target, "--rulegraph", "dot"], config, snakefile)[0]
+def write_rule_graph(
+    path: str | Path,
+    target: str,
+    config: Mapping[str, Any],
+    log: str | Path,
+    snakefile: str | Path = SNAKEFILE,
+) -> None:
+    """Write the rule graph of ``target`` in the DOT language, and to ``log`` what was said."""
+    graph = ask_snakemake([target, "--rulegraph", "dot"], config, log, snakefile)
+    with whole_file(path) as temporary:
+        temporary.write_text(graph, encoding="utf-8")

@@ -18,7 +18,7 @@ import psutil
 import yaml
 
 from at4ramt import __version__
-from at4ramt.files import read_json
+from at4ramt.files import read_json, value_digest
 from at4ramt.report import style
 
 PACKAGES = (
@@ -283,10 +283,10 @@ def list_digests(
                 "arm": card["arm"],
                 "seed": card["seed"],
                 "round": card["round"],
-                "weights sha256": card["weights_sha256"],
+                "model sha256": card["model_sha256"],
+                "parent's sha256": card["parent_digest"] or "–",
                 "config digest": card["config_digest"],
-                "loss weights digest": card["loss_weights_digest"],
-                "parent": card.get("parent") or "–",
+                "loss weights digest": value_digest(card["loss_weights"]),
                 "device": card.get("device", "–"),
             }
         )

@@ -1,0 +1,149 @@
+"""Scores of a model, against windows gathered and counted one by one."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from at4ramt.evaluation.collect import collect_table
+from at4ramt.evaluation.score_model import remove_offset, score_model
+from at4ramt.evaluation.tables import read_scores
+from at4ramt.seeds import purpose_seed
+from at4ramt.training.backend import start_backend
+from at4ramt.training.losses import loss_weights
+from at4ramt.training.noise import uniform_noise
+
+EVALUATION = {"levels": [0.0, 0.1, 0.34], "splits": ["test"], "offset": "median"}
+TABLES = ("scores", "scores_all_frames", "frame_metrics", "confusion")
+THRESHOLD = 0.52
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory, write_shard, demo_config):
+    """A base model with random weights, the shard it was scored on, and the tables."""
+    folder = tmp_path_factory.mktemp("scored")
+    shard = write_shard(folder / "test" / "I.parquet", ["first", "second"])
+
+    start_backend(1, 0)
+    from at4ramt.training.jobs import _adam
+    from at4ramt.training.model_file import save_model
+    from at4ramt.training.network import build_network
+
+    network = build_network(
+        "small", bins=168, pitches=56, input_scale=10.0,
+        dropout_convolution=0.0, dropout_dense=0.0, seed=4,
+    )  # fmt: skip
+    optimizer = _adam(0.001)
+    optimizer.build(network.trainable_variables)
+    weights = loss_weights("per_pitch", np.arange(56), 100, cap=50)
+    card = {
+        "arm": "base", "seed": 3, "round": 0, "threshold_fitted": THRESHOLD,
+        "loss_weights": {"active": weights.active.tolist(), "inactive": weights.inactive.tolist()},
+    }  # fmt: skip
+    save_model(folder / "model.keras", network, optimizer, card)
+    outputs = {name: str(folder / f"{name}.parquet") for name in TABLES}
+    score_model(
+        str(folder / "model.keras"), {"test": [shard]}, outputs,
+        config={
+            "features": demo_config["features"],
+            "evaluation": EVALUATION,
+            "maximum_level": 0.34,
+        },
+        threads=1,
+    )  # fmt: skip
+    return network, weights, pd.read_parquet(shard), outputs
+
+
+def by_hand(network, table, piece, level, offset):
+    """Probability and logit of each kept frame, from its own window of 7 rows."""
+    rows = table[table["piece"] == piece]
+    complex_cqt = np.stack(rows["real"]).astype(np.float64) + 1j * np.stack(rows["imag"])
+    magnitudes = np.abs(complex_cqt)[:, 12:180].astype(np.float32)
+    silence = np.zeros((3, 168), np.float32)
+    padded = np.concatenate([silence, magnitudes, silence])
+    seed = purpose_seed(3, "evaluation noise", piece)
+    heard = padded + np.float32(level) * uniform_noise(seed, np.arange(len(padded)), 168)
+    if offset:
+        heard = heard - np.median(heard, axis=1, keepdims=True)
+    windows = np.stack([heard[i : i + 7] for i in range(len(rows))])
+    logits = network.predict_on_batch(windows)[:, 0].astype(np.float64)
+    return rows, 1 / (1 + np.exp(-logits)), logits
+
+
+@pytest.mark.parametrize("piece", ["first", "second"])
+@pytest.mark.parametrize("level", [0.0, 0.34])
+@pytest.mark.parametrize("arm", ["base", "offset_removed"])
+def test_counts_and_losses_are_those_of_the_windows(scored, piece, level, arm):
+    network, weights, table, outputs = scored
+    rows, probability, logits = by_hand(network, table, piece, level, arm == "offset_removed")
+    truth = np.stack(rows["labels"]).astype(bool)
+    for name, chosen in (
+        ("scores", rows["centre"].to_numpy()),
+        ("scores_all_frames", np.ones(len(rows), bool)),
+    ):
+        found = pd.read_parquet(outputs[name])
+        found = found[(found["piece"] == piece) & (found["arm"] == arm) & (found["level"] == level)]
+        for kind, threshold in (("half", 0.5), ("fitted", THRESHOLD)):
+            part = found[found["threshold_kind"] == kind].set_index("pitch")
+            assert len(part) == 56 and (part["threshold"] == threshold).all()
+            for pitch in (37, 60, 69, 92):
+                is_active = truth[chosen, pitch - 37]
+                said = probability[chosen, pitch - 37] >= threshold
+                expected = [
+                    (is_active & said).sum(), (~is_active & said).sum(),
+                    (is_active & ~said).sum(), (~is_active & ~said).sum(),
+                ]  # fmt: skip
+                # A probability on the edge may fall to either side in single precision.
+                edge = (abs(probability[chosen, pitch - 37] - threshold) < 1e-6).sum()
+                counts = part.loc[pitch, ["tp", "fp", "fn", "tn"]].to_numpy(int)
+                assert abs(counts - expected).sum() <= 2 * edge
+                z = logits[chosen, pitch - 37]
+                bce = np.logaddexp(0, np.where(is_active, -z, z))
+                pair = weights.active[pitch - 37], weights.inactive[pitch - 37]
+                assert part.loc[pitch, "bce_sum"] == pytest.approx(bce.sum(), rel=1e-4)
+                weighted = (bce * np.where(is_active, *pair)).sum()
+                assert part.loc[pitch, "loss_sum"] == pytest.approx(weighted, rel=1e-4)
+
+
+def test_every_condition_is_there_once(scored):
+    _, _, table, outputs = scored
+    scores = pd.read_parquet(outputs["scores"])
+    key = ["arm", "piece", "level", "threshold_kind", "pitch"]
+    assert not scores.duplicated(key).any()
+    assert len(scores) == 2 * 2 * 3 * 2 * 56
+    assert set(scores.loc[scores["level"] == 0, "noise"]) == {"none"}
+    assert set(scores.loc[scores["level"] > 0, "noise"]) == {"uniform"}
+    centres = table.groupby("piece", observed=True)["centre"].sum()
+    assert (scores["frames"] == scores["piece"].map(centres)).all()
+
+
+def test_confusion_and_frame_sums_agree_with_the_scores(scored):
+    scores, frames, confusion = (
+        pd.read_parquet(scored[3][name]) for name in ("scores", "frame_metrics", "confusion")
+    )
+    key = ["arm", "level", "threshold_kind"]
+    sums = scores.groupby(key)[["tp", "fp", "fn"]].sum()
+    errors = frames.groupby(key)[["e_sub", "e_miss", "e_fa", "n_ref"]].sum()
+    assert (sums["tp"] + sums["fn"] == errors["n_ref"]).all()
+    assert (sums["fn"] == errors["e_sub"] + errors["e_miss"]).all()
+    assert (sums["fp"] == errors["e_sub"] + errors["e_fa"]).all()
+    confusion = confusion[confusion["true_pitch"] > 0]
+    hits = confusion[confusion["true_pitch"] == confusion["predicted_pitch"]]
+    for condition, mass in hits.groupby(key)["mass"].sum().items():
+        assert mass == sums.loc[condition, "tp"]
+    for condition, mass in confusion.groupby(key)["mass"].sum().items():
+        assert mass == pytest.approx(errors.loc[condition, "n_ref"])
+
+
+def test_collected_parts_are_a_scores_table(scored, tmp_path):
+    collected = tmp_path / "scores.parquet"
+    collect_table([scored[3]["scores"]], str(collected))
+    assert len(read_scores(collected)) == 2 * 2 * 3 * 2 * 56
+
+
+def test_an_offset_is_taken_off_each_frame():
+    frames = np.array([[0.1, 0.2, 0.6], [1.0, 1.0, 4.0]], np.float32)
+    np.testing.assert_allclose(
+        remove_offset(frames, "median", 0.34), [[-0.1, 0, 0.4], [0, 0, 3]], atol=1e-7
+    )
+    np.testing.assert_allclose(remove_offset(frames, "mean", 0.4), frames - 0.2, atol=1e-7)
+    assert remove_offset(frames, "none", 0.4) is frames

@@ -1,0 +1,143 @@
+"""Base and round as the workflow runs them: what they write, and what they refuse."""
+
+import copy
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from at4ramt.config import round_settings
+from at4ramt.errors import InputError
+from at4ramt.files import file_digest, read_json
+from at4ramt.training.jobs import train_base, train_round
+from at4ramt.training.model_file import load_model, read_card
+
+
+@pytest.fixture(scope="module")
+def config(demo_config):
+    small = copy.deepcopy(demo_config)
+    small["base"] |= {"epochs": 2, "patience_epochs": 2}
+    small["rounds"] |= {"epochs": 3, "patience_epochs": 3}
+    small["rounds"]["search"] |= {"frames": 32, "evaluations": 8}
+    sections = ("features", "shards", "network", "training", "base")
+    return {name: small[name] for name in sections} | {"rounds": round_settings(small, 1)}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory, write_shard):
+    folder = tmp_path_factory.mktemp("shards")
+    return {
+        "training": [write_shard(folder / "training" / "I.parquet", ["a", "b"])],
+        "validation": [write_shard(folder / "validation" / "I.parquet", ["c"])],
+    }
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, shards, config):
+    folder = tmp_path_factory.mktemp("base")
+    paths = [str(folder / f"base.{suffix}") for suffix in ("keras", "history.parquet", "json")]
+    train_base(shards["training"], shards["validation"], *paths, seed=0, config=config, threads=1)
+    return paths
+
+
+def run_round(folder, parent, shards, config, arm, number=1, epochs=None):
+    names = ("keras", "history.parquet", "search.parquet", "json")
+    paths = [str(folder / f"{arm}_{number}.{suffix}") for suffix in names]
+    train_round(
+        parent, shards["training"], shards["validation"], *paths,
+        arm=arm, seed=0, number=number, config=config, threads=1, of_rounds=12, epochs=epochs,
+    )  # fmt: skip
+    return paths
+
+
+def test_the_card_in_the_model_says_what_it_was_trained_with(base, shards, config):
+    card = read_card(base[0])
+    beside = read_json(base[2])
+    assert {k: beside[k] for k in card} == card
+    assert beside["model_sha256"] == file_digest(base[0])
+    assert card["features"] == config["features"]
+    assert card["parent"] is None
+    labels = pd.read_parquet(shards["training"][0])
+    labels = np.stack(labels.loc[labels["centre"], "labels"])
+    # Pitches 57, 58, 69 and 70 sound; each one's weight is n / 2 n1.
+    active = np.asarray(card["loss_weights"]["active"])
+    assert set(np.flatnonzero(active) + 37) == {57, 58, 69, 70}
+    assert active[20] == pytest.approx(len(labels) / (2 * labels[:, 20].sum()))
+    assert 0 < card["threshold_fitted"] < 1
+
+
+def test_the_history_has_a_row_an_epoch(base):
+    history = pd.read_parquet(base[1])
+    assert list(history["epoch"]) == [1, 2]
+    for subset in ("training", "validation"):
+        p, r, f = (history[f"{subset}_{name}"] for name in ("precision", "recall", "f1"))
+        expected = (2 * p * r / (p + r)).fillna(0)
+        np.testing.assert_allclose(f, expected, atol=1e-9)
+        assert (history[f"{subset}_loss"] > 0).all() and (history[f"{subset}_bce"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arm", "level", "status"), [("clean", 0.0, "none"), ("fixed", 0.34, "fixed"),
+                                 ("augmented", 0.34, "fixed")],
+)  # fmt: skip
+def test_a_control_takes_its_level_from_the_config(
+    tmp_path, base, shards, config, arm, level, status
+):
+    model, _, search, card_path = run_round(tmp_path, base[0], shards, config, arm)
+    card = read_json(card_path)
+    assert (card["level"], card["search_status"]) == (level, status)
+    assert card["parent_digest"] == file_digest(base[0])
+    assert pd.read_parquet(search).empty
+    before = load_model(base[0], bins=168, pitches=56).network.get_weights()
+    after = load_model(model, bins=168, pitches=56).network.get_weights()
+    assert any((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+def test_an_adversarial_round_begins_where_the_last_ended(tmp_path, base, shards, config):
+    first = run_round(tmp_path, base[0], shards, config, "adversarial")
+    second = run_round(tmp_path, first[0], shards, config, "adversarial", number=2)
+    one, two = (read_json(paths[3]) for paths in (first, second))
+    trace = pd.read_parquet(first[2])
+    assert trace["level"].iloc[0] == config["rounds"]["search"]["start_level"]
+    assert pd.read_parquet(second[2])["level"].iloc[0] == pytest.approx(one["level"])
+    increase = (trace["loss_noisy"] - trace["loss_clean"]) / trace["loss_clean"]
+    np.testing.assert_allclose(trace["increase"], increase)
+    assert list(pd.read_parquet(second[1])["epoch_in_chain"]) == [6, 7, 8]
+    assert two["parent_digest"] == file_digest(first[0])
+
+
+def test_a_control_repeats_the_number_of_epochs_it_is_given(tmp_path, base, shards, config):
+    paths = run_round(tmp_path, base[0], shards, config, "clean", epochs=2)
+    assert len(pd.read_parquet(paths[1])) == 2
+
+
+def test_two_runs_write_the_same_bytes(tmp_path, base, shards, config):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    made = [
+        run_round(tmp_path / name, base[0], shards, config, "augmented")[0]
+        for name in ("one", "two")
+    ]
+    assert file_digest(made[0]) == file_digest(made[1])
+
+
+def test_a_pitch_that_never_sounds_is_told(base, shards, config, tmp_path, caplog, monkeypatch):
+    logger = logging.getLogger("at4ramt")
+    monkeypatch.setattr(logger, "propagate", True)
+    paths = [str(tmp_path / f"again.{suffix}") for suffix in ("keras", "h.parquet", "json")]
+    train_base(shards["training"], shards["validation"], *paths, seed=0, config=config, threads=1)
+    assert "MIDI pitches 37, 38" in caplog.text
+    assert "never sound in the training split" in caplog.text
+
+
+def test_a_model_that_does_not_fit_is_refused(base, tmp_path):
+    with pytest.raises(InputError, match=r"takes 168 bins and gives 56 pitches; the config's"):
+        load_model(base[0], bins=84, pitches=28)
+    with pytest.raises(InputError, match=r"no such model; run snakemake"):
+        load_model(tmp_path / "missing.keras", bins=168, pitches=56)
+    half = tmp_path / "half.keras"
+    half.write_bytes(Path(base[0]).read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"half\.keras: not a model of this workflow"):
+        load_model(half, bins=168, pitches=56)
