@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from at4ramt.report.terminal import aligned, closing_words, tidy
+from at4ramt.report.terminal import aligned, closing_words
 
-
-def test_numbers_are_cut_to_three_digits_and_words_are_left():
-    assert [tidy(cell) for cell in ("0.123456", "0.34", "12", "adversarial", "a.wavfile")] == [
-        "0.123", "0.34", "12", "adversarial", "a.wavfile",
-    ]  # fmt: skip
+HEADLINE = """split,arm,round,level,f1_half
+test,base,0,0.0,0.61234
+test,base,0,0.34,0.1
+test,adversarial,12,0.0,0.5
+test,adversarial,12,0.34,0.4
+test_unseen_piano,base,0,0.0,0.25
+"""
 
 
 def test_columns_are_as_wide_as_their_widest_cell():
@@ -16,11 +18,17 @@ def test_columns_are_as_wide_as_their_widest_cell():
     assert aligned([]) == ""
 
 
-def test_the_table_and_the_place_of_the_report_are_said(tmp_path):
+def test_each_split_has_its_arms_and_levels_and_the_report_s_place_is_last(tmp_path):
     assert "snakemake report" in closing_words(tmp_path)
     (tmp_path / "tables").mkdir()
-    (tmp_path / "tables" / "headline.csv").write_text("arm,f1\nbase,0.61234\n")
+    (tmp_path / "tables" / "headline.csv").write_text(HEADLINE)
     (tmp_path / "report.html").write_text("<html>")
-    words = closing_words(tmp_path)
-    assert "base  0.612" in words
-    assert str(tmp_path / "report.html") in words.splitlines()[-1]
+    lines = closing_words(tmp_path).splitlines()
+    assert lines[1:5] == [
+        "F1 at threshold 0.5, test",
+        "noise level  0      0.34",
+        "base         0.612  0.100",
+        "adversarial  0.500  0.400",
+    ]
+    assert lines[7:9] == ["noise level  0", "base         0.250"]
+    assert str(tmp_path / "report.html") in lines[-1]
