@@ -221,21 +221,6 @@ def test_cross_entropy_of_large_logits_and_of_chance() -> None:
     np.testing.assert_allclose(loss / 20_000, math.log(2), rtol=1e-12)
 
 
-@steady
-@given(arrays.arrays(np.float64, (3, 2), elements=st.floats(-15, 15)))
-def test_logits_survive_the_sigmoid(logits) -> None:
-    probability = 1 / (1 + np.exp(-logits))
-    np.testing.assert_allclose(
-        metrics.logits_from_probabilities(probability), logits, rtol=1e-6, atol=1e-6
-    )
-
-
-def test_saturated_probabilities_keep_a_finite_loss() -> None:
-    logits = metrics.logits_from_probabilities(np.array([[0.0, 1.0]], dtype=np.float32))
-    _, bce = metrics.cross_entropy_sums(np.array([[True, False]]), logits, 1.0, 1.0)
-    np.testing.assert_allclose(bce, -math.log(1e-7), rtol=1e-6)
-
-
 ROLL = np.ones((2, 3), dtype=bool)
 
 

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from at4ramt.errors import InputError
 from at4ramt.seeds import purpose_seed
-from at4ramt.training.noise import add_noise, seed_words, uniform_noise, uniform_noise_ops
+from at4ramt.training.noise import seed_words, uniform_noise, uniform_noise_ops
 
 SEED = purpose_seed(0, "test of noise")
 
@@ -69,19 +68,3 @@ def test_other_purposes_and_repetitions_are_independent():
     drawn = np.stack([uniform_noise(s, np.arange(1000), 168).ravel() for s in seeds])
     correlation = np.corrcoef(drawn) - np.eye(len(seeds))
     assert np.abs(correlation).max() < 5 / np.sqrt(drawn.shape[1])
-
-
-def test_noise_raises_the_mean_by_half_the_level_and_leaves_its_input_alone():
-    magnitudes = np.full((2000, 168), 0.03, np.float32)
-    noisy = add_noise(magnitudes, "uniform", 0.34, seed=SEED, rows=np.arange(2000))
-    assert abs((noisy - magnitudes).mean() - 0.17) < 1e-3
-    assert (noisy >= magnitudes).all()
-    assert (magnitudes == np.float32(0.03)).all()
-
-
-def test_wrong_noise_is_refused():
-    frames = np.zeros((2, 3), np.float32)
-    with pytest.raises(InputError, match="unknown noise 'unifrom'"):
-        add_noise(frames, "unifrom", 0.1, seed=1, rows=np.arange(2))
-    with pytest.raises(InputError, match="negative"):
-        add_noise(frames, "uniform", -0.1, seed=1, rows=np.arange(2))

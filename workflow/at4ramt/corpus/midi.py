@@ -53,11 +53,6 @@ class Performance:
         return float(sustain(self.notes, self.pedal)["offset"].max())
 
 
-def no_notes() -> NDArray[np.void]:
-    """Return an empty array of notes."""
-    return np.zeros(0, NOTE)
-
-
 def _seconds_of_ticks(
     changes: list[tuple[int, int]], ticks: NDArray[np.int64], ticks_per_beat: int
 ) -> NDArray[np.float64]:

@@ -22,13 +22,12 @@ misses and false alarms of Poliner and Ellis (2007). The cell (none, none) is 0.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from at4ramt.errors import InputError
 from at4ramt.evaluation.metrics import validate
 
 NONE = 0
@@ -99,37 +98,3 @@ def matrix_to_table(matrix: NDArray[np.float64], lowest_pitch: int) -> pd.DataFr
             "mass": matrix[row, column],
         }
     )
-
-
-def table_to_matrix(table: pd.DataFrame, lowest_pitch: int, pitches: int) -> NDArray[np.float64]:
-    """Return the matrix of a table as :func:`matrix_to_table` makes; equal cells are added.
-
-    Adding makes a table of many pieces or seeds one matrix. Raises InputError
-    for a pitch outside ``lowest_pitch .. lowest_pitch + pitches - 1`` that is not 0.
-    """
-    matrix = np.zeros((pitches + 1, pitches + 1))
-    places: list[NDArray[Any]] = []
-    for column in ("true_pitch", "predicted_pitch"):
-        pitch = table[column].to_numpy(dtype=np.int64)
-        place = np.where(pitch == NONE, pitches, pitch - lowest_pitch)
-        wrong = np.flatnonzero((place < 0) | (place > pitches) | ((place == pitches) & (pitch > 0)))
-        if wrong.size:
-            raise InputError(
-                f"confusion table, row {wrong[0]}, column '{column}': pitch {pitch[wrong[0]]}, "
-                f"expected {lowest_pitch}..{lowest_pitch + pitches - 1} or 0 for none. "
-                "Evaluate again with the present `features` settings."
-            )
-        places.append(place)
-    np.add.at(matrix, (places[0], places[1]), table["mass"].to_numpy(dtype=np.float64))
-    return matrix
-
-
-def row_shares(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each row divided by its sum, as a share of the frames in which the pitch sounds.
-
-    Rows of pitches that never sound are NaN, so that a heat map leaves them blank.
-    """
-    total = matrix.sum(axis=1, keepdims=True)
-    shares = np.full(matrix.shape, np.nan)
-    np.divide(matrix, total, out=shares, where=total > 0)
-    return shares

@@ -269,18 +269,6 @@ def probabilities(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64))))
 
 
-def logits_from_probabilities(
-    probability: NDArray[np.floating[Any]], epsilon: float = 1e-7
-) -> NDArray[np.float64]:
-    """Return log(p / (1 - p)) with p clipped to [epsilon, 1 - epsilon], as Keras clips it.
-
-    For models that end in a sigmoid. A saturated probability has lost its
-    logit; the clip bounds its loss at 16.1 nats, where a logit's has no bound.
-    """
-    clipped = np.clip(np.asarray(probability, dtype=np.float64), epsilon, 1 - epsilon)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped))
-
-
 def cross_entropy_sums(
     truth: NDArray[np.bool_],
     logits: NDArray[np.floating[Any]],

@@ -173,16 +173,6 @@ def read_shard(path: str | Path, columns: Sequence[str] | None = None) -> pa.Tab
     return _read_table(path, columns, "shard", REBUILD_SHARDS)
 
 
-def shard_settings(path: str | Path) -> CqtSettings:
-    """Return the feature settings that a shard was made with.
-
-    Raises:
-        InputError: as :func:`read_shard`.
-    """
-    schema = _read_schema(path, "shard", REBUILD_SHARDS)
-    return _settings(path, schema, "a shard", REBUILD_SHARDS)
-
-
 def fixed_list_values(table: pa.Table, name: str) -> npt.NDArray[Any]:
     """Return a FixedSizeList column as an array ``(rows, size)``."""
     column = table.column(name)

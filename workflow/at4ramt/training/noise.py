@@ -19,9 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from at4ramt.errors import InputError
-
-NOISES = ("none", "uniform")
 _MULTIPLIER_1 = 0x7FEB352D
 _MULTIPLIER_2 = 0x846CA68B
 _BIN_STRIDE = 0x9E3779B9
@@ -72,38 +69,6 @@ def uniform_noise_ops(words: Any, rows: Any, bins: int) -> Any:
     word = _mix_ops(ops.expand_dims(keyed, -1) + ops.convert_to_tensor(strides, "uint32"))
     shifted = ops.right_shift(word, _constant(32 - _MANTISSA))
     return ops.cast(shifted, "float32") * np.float32(2.0**-_MANTISSA)
-
-
-def add_noise(
-    magnitudes: npt.NDArray[np.float32],
-    noise: str,
-    level: float,
-    *,
-    seed: int,
-    rows: npt.NDArray[np.integer],
-) -> npt.NDArray[np.float32]:
-    """Return ``magnitudes + level * noise``, leaving the input as it is.
-
-    Args:
-        magnitudes: clean CQT magnitudes, ``(frames, bins)``.
-        noise: ``"none"`` or ``"uniform"``.
-        level: factor of the noise, in units of magnitude; its mean adds ``level / 2``.
-        seed: seed of this draw; the same seed gives the same noise at every level.
-        rows: row number of each frame in the draw, ``(frames,)``.
-
-    Raises:
-        InputError: if the noise is unknown or the level negative.
-    """
-    if noise not in NOISES:
-        raise InputError(f"unknown noise '{noise}'; expected one of {', '.join(NOISES)}")
-    if level < 0:
-        raise InputError(f"noise level {level} is negative; expected 0 or more")
-    if noise == "none" or level == 0:
-        return magnitudes.copy()
-    drawn = uniform_noise(seed, rows, magnitudes.shape[1])
-    drawn *= np.float32(level)
-    drawn += magnitudes
-    return drawn
 
 
 def _mix(word: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
