@@ -379,7 +379,7 @@ def write_summary(
         "Intervals are over pieces (95 %, bootstrap, paired): they say how far the result holds "
         "for other music, not for other random numbers in training. "
         + (
-            "This run has one seed; a difference below about 0.015 may be the seed's."
+            "This run has one seed; how far another one would move these numbers, it cannot say."
             if seeds == 1
             else f"Values are means over {seeds} seeds."
         )

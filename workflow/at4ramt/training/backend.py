@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Keras imports these if it finds them, for wrappers and plots that are not used here: more than
+# a second of each training job's start.
+UNUSED_BY_US = ("matplotlib", "sklearn")
 
 
 def start_backend(threads: int, seed: int) -> str:
@@ -24,7 +31,7 @@ def start_backend(threads: int, seed: int) -> str:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _hidden(UNUSED_BY_US):
         warnings.simplefilter("ignore")
         import keras
 
@@ -37,3 +44,15 @@ def start_backend(threads: int, seed: int) -> str:
         tf.config.experimental.enable_op_determinism()
     devices = list(keras.distribution.list_devices("gpu"))
     return ", ".join(devices) if devices else "cpu"
+
+
+@contextmanager
+def _hidden(names: tuple[str, ...]) -> Iterator[None]:
+    # An entry of None makes an import of the module fail as if it were not installed.
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
