@@ -19,6 +19,7 @@ from at4ramt.evaluation.metrics import (
     pitch_counts,
     probabilities,
 )
+from at4ramt.evaluation.tables import scores_schema
 from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.files import whole_file
 from at4ramt.seeds import purpose_seed
@@ -33,6 +34,9 @@ log = logging.getLogger("at4ramt")
 CONFUSION_KEY = ("arm", "seed", "round", "split", "noise", "level", "threshold_kind")
 OFFSETS = ("none", "median", "mean")
 
+# What tells a condition apart, and its columns with a value for each pitch.
+Block = tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -43,7 +47,7 @@ class Piece:
         noise: uniform noise in [0, 1) of the same shape, the same for all models of a seed.
         truth: ``(frames, pitches)``, bool.
         centre: ``(frames,)``, bool.
-        times: seconds, ``(frames,)``.
+        frame: frame index at full rate, ``(frames,)``.
     """
 
     name: str
@@ -108,14 +112,20 @@ def score_model(
     pitches = features["lowest_pitch"] + np.arange(features["pitches"])
     confused_levels = {0.0, _nearest(evaluation["levels"], config["maximum_level"])}
     log.info("device: %s; %s at %d levels", device, model_path, len(evaluation["levels"]))
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in outputs}
+    counted: dict[str, list[Block]] = {"scores": [], "scores_all_frames": []}
+    errors: list[dict[str, Any]] = []
     confusion: dict[tuple[Any, ...], npt.NDArray[np.float64]] = {}
     for piece in load_pieces(shards, features, card["seed"]):
+        subsets = {"scores": piece.centre, "scores_all_frames": np.ones_like(piece.centre)}
         for level in evaluation["levels"]:
             noisy = piece.magnitudes + np.float32(level) * piece.noise
             for seen in inputs:
                 logits = predict_logits(model.network, remove_offset(noisy, seen.offset, level))
                 probability = probabilities(logits)
+                losses = {
+                    name: _losses(piece.truth[chosen], logits[chosen], weights)
+                    for name, chosen in subsets.items()
+                }
                 condition = {
                     "arm": seen.arm,
                     "seed": card["seed"],
@@ -129,33 +139,24 @@ def score_model(
                 for kind, threshold in thresholds.items():
                     labelled = condition | {"threshold_kind": kind}
                     active = binarise(probability, threshold)
-                    for name, chosen in (
-                        ("scores", piece.centre),
-                        ("scores_all_frames", np.ones_like(piece.centre)),
-                    ):
-                        counts = _score(
-                            piece.truth[chosen], active[chosen], logits[chosen], weights
-                        )
-                        counts = {"threshold": threshold, "pitch": pitches} | counts
-                        parts[name].append(pd.DataFrame(labelled | counts))
+                    for name, chosen in subsets.items():
+                        counts = pitch_counts(piece.truth[chosen], active[chosen])
+                        columns = dict(zip(("tp", "fp", "fn", "tn"), counts, strict=True))
+                        row = labelled | {"threshold": threshold, "frames": int(chosen.sum())}
+                        counted[name].append((row, {"pitch": pitches} | columns | losses[name]))
                     truth, estimate = piece.truth[piece.centre], active[piece.centre]
-                    errors = frame_errors(truth, estimate)._asdict()
-                    parts["frame_metrics"].append(pd.DataFrame([labelled | errors]))
+                    errors.append(labelled | frame_errors(truth, estimate)._asdict())
                     if level in confused_levels:
                         key = tuple(labelled[name] for name in CONFUSION_KEY)
                         matrix = confusion_matrix(truth, estimate)
                         confusion[key] = confusion.get(key, 0.0) + matrix
         log.info("%s: %d frames, %d centres", piece.name, len(piece.centre), piece.centre.sum())
-    for key, matrix in confusion.items():
-        table = matrix_to_table(matrix, features["lowest_pitch"])
-        for position, (name, value) in enumerate(zip(CONFUSION_KEY, key, strict=True)):
-            table.insert(position, name, value)
-        parts["confusion"].append(table)
+    tables = {name: _stack(blocks) for name, blocks in counted.items()}
+    tables["frame_metrics"] = pd.DataFrame(errors)
+    tables["confusion"] = _confusion_table(confusion, features["lowest_pitch"])
     for name, path in outputs.items():
         with whole_file(path) as temporary:
-            pd.concat(parts[name], ignore_index=True).to_parquet(
-                temporary, index=False, compression="zstd"
-            )
+            tables[name].to_parquet(temporary, index=False, compression="zstd")
 
 
 def load_pieces(
@@ -214,20 +215,29 @@ def _nearest(levels: Sequence[float], wanted: float) -> float:
     return float(min(levels, key=lambda level: abs(level - wanted)))
 
 
-def _score(
-    truth: npt.NDArray[np.bool_],
-    active: npt.NDArray[np.bool_],
-    logits: npt.NDArray[np.float32],
-    weights: LossWeights,
-) -> dict[str, Any]:
-    tp, fp, fn, tn = pitch_counts(truth, active)
+def _losses(
+    truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32], weights: LossWeights
+) -> dict[str, npt.NDArray[np.float64]]:
     loss, bce = cross_entropy_sums(truth, logits, weights.active, weights.inactive)
-    return {
-        "tp": tp,
-        "fp": fp,
-        "fn": fn,
-        "tn": tn,
-        "loss_sum": loss,
-        "bce_sum": bce,
-        "frames": len(truth),
-    }
+    return {"loss_sum": loss, "bce_sum": bce}
+
+
+def _stack(blocks: Sequence[Block]) -> pd.DataFrame:
+    # Column by column: a frame for each of a thousand conditions takes longer than scoring them.
+    rows, columns = zip(*blocks, strict=True)
+    lengths = [len(block["pitch"]) for block in columns]
+    repeated = {name: np.repeat([row[name] for row in rows], lengths) for name in rows[0]}
+    joined = {name: np.concatenate([block[name] for block in columns]) for name in columns[0]}
+    return pd.DataFrame(repeated | joined)[list(scores_schema)]
+
+
+def _confusion_table(
+    confusion: dict[tuple[Any, ...], npt.NDArray[np.float64]], lowest_pitch: int
+) -> pd.DataFrame:
+    parts = []
+    for key, matrix in confusion.items():
+        table = matrix_to_table(matrix, lowest_pitch)
+        for position, (name, value) in enumerate(zip(CONFUSION_KEY, key, strict=True)):
+            table.insert(position, name, value)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
