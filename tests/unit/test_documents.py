@@ -1,0 +1,38 @@
+"""Numbers in the README are those of the committed results; links lead somewhere."""
+
+import csv
+import re
+
+import pytest
+
+ARMS = ["base", "offset_removed", "clean", "augmented", "adversarial"]
+
+
+def test_the_readme_s_tables_are_those_of_the_results(root):
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    with open(root / "docs" / "results" / "demo_headline.csv", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    for split in ("test", "test_unseen_piano"):
+        table = readme[readme.index(f"(`{split}`)") :].split("\n\n")[1].splitlines()
+        levels = [0.0, *(float(x) for x in re.findall(r"level ([\d.]+) \|", table[0])[:4])]
+        for arm, line in zip(ARMS, table[2:], strict=True):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            assert cells[0].startswith(f"`{arm}`")
+            found = {
+                float(row["level"]): row
+                for row in rows
+                if row["arm"] == arm and row["split"] == split
+            }
+            expected = [found[level]["f1_half"] for level in levels]
+            expected += [found[0.0]["f1_fitted"], found[0.34]["f1_fitted"]]
+            assert cells[1:] == [f"{float(value):.3f}" for value in expected]
+
+
+@pytest.mark.parametrize("document", ["README.md", "config/README.md", *(
+    f"docs/{name}.md" for name in ("method", "reruns", "report", "troubleshooting", "licences")
+)])  # fmt: skip
+def test_links_within_the_repository_lead_somewhere(root, document):
+    text = (root / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if "://" not in target:
+            assert ((root / document).parent / target).exists(), target
