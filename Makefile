@@ -37,7 +37,8 @@ help:  ## say what can be made
 	@echo 'Variables: CORES=4, PYTHON=/path/to/python3.12, DISK_GB=4, PYTEST_ARGS="-k cqt"'
 
 demo: setup
-	@$(WITH_VENV) snakemake --cores $(CORES)
+	@# What the base model needs is made first; the features of the scored splits beside its training.
+	@$(WITH_VENV) snakemake --cores $(CORES) --prioritize base
 	@$(WITH_VENV) PYTHONPATH=workflow python -m at4ramt.report.terminal results
 
 test: lint fetch
