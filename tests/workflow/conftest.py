@@ -100,6 +100,16 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return run
 
 
+@pytest.fixture
+def linked_copy(small_run: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of the finished run; results are replaced in it, never written to."""
+    path = tmp_path / "copy"
+    shutil.copytree(small_run.path, path, symlinks=True, ignore=shutil.ignore_patterns("results"))
+    # Rendered audio and pianos are large, and nothing writes into a finished output.
+    shutil.copytree(small_run.path / "results", path / "results", copy_function=os.link)
+    return Checkout(path)
+
+
 @pytest.fixture(scope="session")
 def small_report(small_run: Checkout) -> Path:
     """The report of the small run."""

@@ -14,6 +14,17 @@ def test_forcing_a_round_runs_exactly_that_one(small_run):
     assert small_run.planned("--force", ROUND_2) == {"train_round": 1}
 
 
+def test_after_a_forced_round_a_plain_run_makes_the_later_ones_and_their_scores(linked_copy):
+    printed = linked_copy.snakemake("--force", ROUND_2)
+    assert "1 of 1 steps (100%) done" in printed
+    chain = "adversarial/seed_0/round_0"
+    assert linked_copy.planned_outputs("train_round") == [f"results/models/{chain}3.keras"]
+    assert linked_copy.planned_outputs("evaluate_model") == [
+        f"results/evaluation/models/{chain}{number}.scores.parquet" for number in (2, 3)
+    ]
+    assert not {"train_base", "build_shard", "extract_cqt"} & set(linked_copy.planned())
+
+
 def test_another_number_of_rounds_adds_only_the_new_ones(small_run, edited):
     edited(small_run.path / "tests" / "workflow" / "small.yaml", "count: 3", "count: 5")
     trained = small_run.planned_outputs("train_round")

@@ -1,7 +1,6 @@
 """What a run leaves behind: tables that agree with each other, logs, and the same again."""
 
 import json
-import os
 import shutil
 
 import numpy as np
@@ -25,14 +24,6 @@ def results(small_run):
 @pytest.fixture(scope="module")
 def scores(results):
     return pd.read_parquet(results / "evaluation" / "scores.parquet")
-
-
-@pytest.fixture
-def linked_copy(small_run, tmp_path):
-    """A copy of the finished run; files are replaced in it, never written to."""
-    path = tmp_path / "copy"
-    shutil.copytree(small_run.path, path, copy_function=os.link, symlinks=True)
-    return type(small_run)(path)
 
 
 def replace(path, content: bytes):
