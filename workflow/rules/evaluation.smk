@@ -63,7 +63,7 @@ rule collect_scores:
         mem_mb=2000,
         runtime=20,
     params:
-        code=source_digest("evaluation.collect"),
+        code=source_digest("evaluation.collect", "evaluation.tables"),
     script:
         "../scripts/collect_scores.py"
 

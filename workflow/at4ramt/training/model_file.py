@@ -62,8 +62,8 @@ def save_model(path: str | Path, network: Any, optimizer: Any, card: dict[str, A
         ):
             for name in sorted(source.namelist()):
                 content = source.read(name)
-                if name == "metadata.json":
-                    content = _undated(content)
+                if name.endswith(".json"):
+                    content = _reproducible(content)
                 target.writestr(zipfile.ZipInfo(name, ARCHIVE_DATE), content)
             text = json.dumps(card, indent=2, sort_keys=True)
             target.writestr(zipfile.ZipInfo(CARD, ARCHIVE_DATE), text)
@@ -132,7 +132,19 @@ def restore(network: Any, optimizer: Any, state: list[npt.NDArray]) -> None:
         variable.assign(value)
 
 
-def _undated(metadata: bytes) -> bytes:
-    content = json.loads(metadata)
-    content.pop("date_saved", None)
-    return json.dumps(content, sort_keys=True).encode()
+def _reproducible(content: bytes) -> bytes:
+    # Keras writes the date, and addresses in memory as the identities of shared objects.
+    values = json.loads(content)
+    if isinstance(values, dict):
+        values.pop("date_saved", None)
+    identities: dict[int, int] = {}
+
+    def renumber(part: Any) -> None:
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+            if key == "shared_object_id":
+                part[key] = identities.setdefault(value, len(identities))
+            elif isinstance(value, dict | list):
+                renumber(value)
+
+    renumber(values)
+    return json.dumps(values, sort_keys=True).encode()
