@@ -1,8 +1,9 @@
 """Resolve envs/*.in into the lock files and the conda environments (`make lock`).
 
-requirements.in       -> lock.txt           every file of every package with its hash
+requirements-cpu.in   -> lock.txt           every file of every package with its hash
 requirements-test.in  -> lock-test.txt      lock.txt and the test tools
-<group>.in            -> <group>.yaml       a conda environment, pinned as lock.txt is
+requirements-gpu.in   -> lock-gpu.txt       lock.txt with the other TensorFlow, and CUDA
+<group>.in            -> <group>.yaml       a conda environment, pinned as its lock file is
 
 What is in the lock files stays at its version unless its line in a .in file, or
 `--upgrade`, asks for another. Standard library only; uv is put into an environment of its own.
@@ -19,12 +20,21 @@ from pathlib import Path
 ENVS = Path(__file__).resolve().parent
 UV = "uv==0.13.9"
 PYTHON = "3.11"
-LOCKS = {"requirements.in": "lock.txt", "requirements-test.in": "lock-test.txt"}
-GROUPS = ("features", "training-cpu", "training-gpu", "figures")
+LOCKS = {
+    "requirements-cpu.in": "lock.txt",
+    "requirements-test.in": "lock-test.txt",
+    "requirements-gpu.in": "lock-gpu.txt",
+}
+GROUPS = {
+    "features": "lock.txt",
+    "training-cpu": "lock.txt",
+    "training-gpu": "lock-gpu.txt",
+    "figures": "lock.txt",
+}
 FOR_ALL_PYTHONS = ("--universal", "--fork-strategy", "fewest")
 FOR_CONDA = ("--python-platform", "x86_64-manylinux_2_28")
 HEADER = """\
-# Made by `make lock` from {group}.in and lock.txt: edit those.
+# Made by `make lock` from {group}.in and {lock}: edit those.
 name: at4ramt-{group}
 channels:
   - conda-forge
@@ -45,11 +55,11 @@ def resolve(uv: list[str], source: str, target: Path, *options: str) -> None:
         sys.exit(f"make lock: {source} could not be resolved; uv says why above")
 
 
-def conda_environment(group: str, pins: str) -> str:
+def conda_environment(group: str, lock: str, pins: str) -> str:
     """Return a conda environment file for ``pins``, the lines of a pip requirements file."""
     lines = [line.strip() for line in pins.splitlines() if line.strip()]
     quoted = [f'      - "{line}"\n' if ";" in line else f"      - {line}\n" for line in lines]
-    return HEADER.format(group=group, python=PYTHON) + "".join(quoted)
+    return HEADER.format(group=group, lock=lock, python=PYTHON) + "".join(quoted)
 
 
 def main() -> None:
@@ -64,10 +74,11 @@ def main() -> None:
         for source, lock in LOCKS.items():
             resolve(uv, source, ENVS / lock, *FOR_ALL_PYTHONS, "--generate-hashes", *upgrade)
             print(f"envs/{lock}")
-        for group in GROUPS:
+        for group, lock in GROUPS.items():
             pins = Path(scratch, f"{group}.txt")
-            resolve(uv, f"{group}.in", pins, *FOR_CONDA, "--constraint", "lock.txt")
-            (ENVS / f"{group}.yaml").write_text(conda_environment(group, pins.read_text()))
+            resolve(uv, f"{group}.in", pins, *FOR_CONDA, "--constraint", lock)
+            environment = conda_environment(group, lock, pins.read_text())
+            (ENVS / f"{group}.yaml").write_text(environment)
             print(f"envs/{group}.yaml")
 
 

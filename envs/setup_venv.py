@@ -26,14 +26,16 @@ from typing import NoReturn
 
 ENVS = Path(__file__).resolve().parent
 ROOT = ENVS.parent
-LOCKS = {"run": ("lock.txt",), "test": ("lock.txt", "lock-test.txt")}
+LOCKS = {"run": ("lock.txt",), "test": ("lock.txt", "lock-test.txt"), "gpu": ("lock-gpu.txt",)}
 STAMP = "at4ramt-setup.json"
 LOG = "setup.log"
 # pip's own requirement for building the one package that has no wheel; see install().
 BUILD_TOOLS = ("setuptools", "wheel", "packaging")
-# Measured: 2.9 GB for .venv with the test tools, 0.7 GB of downloads while they
-# are unpacked, about 1 GB of results; the rest is for pip's cache.
-DISK_GB = 5.0
+# Measured: 3.1 GB for .venv with the test tools, 0.7 GB of downloads while they
+# are unpacked, about 1 GB of results; the rest is for pip's cache. With CUDA .venv
+# is 7.7 GB, 11.4 GB beside its downloads, and pip's cache keeps these 3.5 GB again.
+DISK_GB = {"lock.txt": 5.0, "lock-gpu.txt": 15.0}
+DOWNLOAD_GB = {"lock.txt": 0.7, "lock-gpu.txt": 3.5}
 DISK_GB_TO_ADD_TOOLS = 0.5
 # The newest tag among the locked wheels is manylinux_2_28.
 GLIBC = (2, 28)
@@ -109,7 +111,7 @@ def check_disk(folder: Path, needed_gb: float) -> None:
         )
 
 
-def explain(output: str, log: Path) -> str:
+def explain(output: str, log: Path, needed_gb: float) -> str:
     """Return one line that says why pip failed, and what to do, from all that it printed."""
     if "DO NOT MATCH THE HASHES" in output:
         found = re.search(r"^\s+([A-Za-z0-9][\w.-]*==\S+) from ", output, re.MULTILINE)
@@ -119,7 +121,9 @@ def explain(output: str, log: Path) -> str:
             f"and try again; if it stays, that source serves another file than was locked ({log})"
         )
     if re.search(r"No space left on device|Disk quota exceeded|Errno 28\b|Errno 122\b", output):
-        return f"the disk or your quota is full: make {DISK_GB:g} GB of room and try again ({log})"
+        return (
+            f"the disk or your quota is full: make {needed_gb:g} GB of room and try again ({log})"
+        )
     if re.search(r"CERTIFICATE_VERIFY_FAILED|SSLError|certificate verify failed", output):
         return (
             "the package index's certificate is not trusted (a company's proxy does that): "
@@ -188,7 +192,11 @@ def say(text: str) -> None:
 
 
 def run_pip(
-    venv: Path, arguments: list[str], environment: Mapping[str, str], packages: int = 0
+    venv: Path,
+    arguments: list[str],
+    environment: Mapping[str, str],
+    needed_gb: float,
+    packages: int = 0,
 ) -> None:
     """Run pip with its output in the log; raise :class:`SetupError` if it fails.
 
@@ -229,17 +237,17 @@ def run_pip(
     if process.returncode:
         if live and seen:
             print()
-        raise SetupError(explain("".join(output), log))
+        raise SetupError(explain("".join(output), log, needed_gb))
 
 
-def locked_block(lock: Path, names: tuple[str, ...]) -> str:
-    """Return the lines of a lock file, hashes and all, for some of its packages."""
-    blocks = re.split(r"\n(?=\S)", lock.read_text(encoding="utf-8"))
-    return "\n".join(block for block in blocks if block.split("==")[0] in names)
+def read_lock(name: str) -> dict[str, str]:
+    """Return the lines of a lock file, hashes and all, by package."""
+    blocks = re.split(r"\n(?=\S)", (ENVS / name).read_text(encoding="utf-8").strip())
+    return {block.split("==")[0]: block for block in blocks}
 
 
-def install(venv: Path, lock: Path) -> None:
-    """Install all of a lock file, each archive checked against its hash.
+def install(venv: Path, packages: Mapping[str, str], needed_gb: float) -> None:
+    """Install the packages of a lock file, each archive checked against its hash.
 
     One package (connection-pool) exists as source only. Left to itself pip would
     build it with whatever setuptools is newest that day, unchecked; so the locked
@@ -247,16 +255,17 @@ def install(venv: Path, lock: Path) -> None:
     """
     environment = pip_environment(venv)
     options = ["install", "--require-hashes", "--no-deps", "--no-build-isolation", "--compile"]
-    if block := locked_block(lock, BUILD_TOOLS):
-        build_tools = venv / "tmp" / "build-tools.txt"
-        build_tools.write_text(block, encoding="utf-8")
-        run_pip(venv, [*options, "-r", str(build_tools)], environment)
-    packages = len(re.findall(r"^\S+==", lock.read_text(encoding="utf-8"), re.MULTILINE))
-    run_pip(venv, [*options, "-r", str(lock)], environment, packages)
+    build_tools = [packages[name] for name in BUILD_TOOLS if name in packages]
+    for number, blocks in enumerate((build_tools, list(packages.values()))):
+        if blocks:
+            requirements = venv / "tmp" / f"requirements-{number}.txt"
+            requirements.write_text("\n".join([*blocks, ""]), encoding="utf-8")
+            arguments = [*options, "-r", str(requirements)]
+            run_pip(venv, arguments, environment, needed_gb, number * len(blocks))
     shutil.rmtree(venv / "tmp", ignore_errors=True)
 
 
-def create(venv: Path) -> None:
+def create(venv: Path, needed_gb: float) -> None:
     """Make an empty environment with pip in it, in place of an unfinished one."""
     if venv.is_symlink() or venv.exists():
         foreign = not venv.is_dir() or any(venv.iterdir())
@@ -268,7 +277,7 @@ def create(venv: Path) -> None:
             venv.unlink()
         else:
             shutil.rmtree(venv)
-    check_disk(venv.parent, asked_disk(DISK_GB))
+    check_disk(venv.parent, asked_disk(needed_gb))
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))
     }
@@ -306,32 +315,51 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def set_up(kind: str, venv: Path) -> None:
-    """Bring ``venv`` to what ``kind`` needs ("run" or "test"); do nothing if it is there."""
-    wanted = {name: lock_digest(name) for name in LOCKS[kind]}
+    """Bring ``venv`` to what ``kind`` needs (a key of LOCKS); do nothing if it is there.
+
+    An environment for a GPU does all that the other does. It stays one whatever
+    is asked for: cluster jobs may be running in it, and it is a long download.
+    """
     stamp = read_stamp(venv)
+    base, *more = LOCKS[kind]
+    if "lock-gpu.txt" in stamp:
+        base = "lock-gpu.txt"
+    wanted = {name: lock_digest(name) for name in (base, *more)}
     if wanted.items() <= stamp.items():
         return
     if os.environ.get("MACHINE_CHECK") != "off":
         check_libc(*platform.libc_ver())
     started = time.monotonic()
-    lock = LOCKS[kind][-1]
-    if stamp.get("lock.txt") == wanted["lock.txt"] and "lock-test.txt" not in stamp:
-        # lock-test.txt holds lock.txt (tests/unit/test_envs.py), so the rest can be put on top.
-        check_disk(venv, asked_disk(DISK_GB_TO_ADD_TOOLS))
+    # lock-test.txt holds lock.txt, and lock-gpu.txt has the same versions
+    # (tests/unit/test_envs.py), so the test tools can be put on top of either, and
+    # a failure of that leaves what was there, and its stamp, as they were.
+    held = read_lock("lock.txt")
+    packages = {
+        package: lines
+        for name in more
+        for package, lines in read_lock(name).items()
+        if package not in held
+    }
+    needed_gb = DISK_GB[base]
+    if stamp.get(base) == wanted[base] and not stamp.keys() & set(more):
+        needed_gb = DISK_GB_TO_ADD_TOOLS
+        check_disk(venv, asked_disk(needed_gb))
         say(f"adding the test tools to {venv.name}; pip's output is in {venv.name}/{LOG}")
-        (venv / STAMP).unlink()
     else:
-        if (venv / "pyvenv.cfg").exists() and stamp.keys() - {"venv", "python"}:
+        if (venv / "pyvenv.cfg").exists() and base in stamp:
             say(f"the lock file changed: making {venv.name} anew")
+        elif "lock.txt" in stamp:
+            say(f"{venv.name} has TensorFlow without GPU support: making it anew")
         elif (venv / "pyvenv.cfg").exists():
             say(f"{venv.name} is unfinished, or moved, or its Python changed: making it anew")
-        create(venv)
+        create(venv, needed_gb)
         version = ".".join(map(str, sys.version_info[:3]))
         say(
-            f"making {venv.name} from envs/{lock} with Python {version}, a download of about "
-            f"0.7 GB; pip's output is in {venv.name}/{LOG}"
+            f"making {venv.name} from envs/{[base, *more][-1]} with Python {version}, a download "
+            f"of about {DOWNLOAD_GB[base]:g} GB; pip's output is in {venv.name}/{LOG}"
         )
-    install(venv, ENVS / lock)
+        packages = read_lock(base) | packages
+    install(venv, packages, needed_gb)
     content = wanted | {"venv": str(venv), "python": python_of(venv)}
     unfinished = venv / f"{STAMP}.part"
     unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -48,6 +48,7 @@ class Clone:
         self.command("uname", '[ "$1" = -s ] && echo Linux || echo x86_64')
         self.lock("lock.txt", demo="1.0")
         self.lock("lock-test.txt", demo="1.0", tools="1.0")
+        self.lock("lock-gpu.txt", demo="1.0", cuda="1.0")
 
     def command(self, name: str, script: str) -> None:
         """Put a shell script on the PATH."""
@@ -171,6 +172,36 @@ def test_sets_up_once_and_adds_the_test_tools(clone, setup_venv):
     assert setup_venv.read_stamp(environment)["lock.txt"]
     moved = environment.rename(clone.root / "moved")
     assert setup_venv.read_stamp(moved) == {}
+
+
+def test_an_environment_for_a_gpu_is_not_replaced_by_the_other(clone):
+    clone.python()
+    clone.run("run")
+    made = clone.run("gpu")
+    assert made.returncode == 0 and "without GPU support" in made.stdout, made
+    assert clone.imports("demo") and clone.imports("cuda") and not clone.imports("tools")
+
+    marker = clone.root / ".venv" / "marker"
+    marker.touch()
+    clone.lock("lock-test.txt", demo="1.0", tools="1.0", digest="0" * 64)
+    assert "checksum of tools==1.0" in clone.run("test").stderr
+    assert clone.run("run").stdout == clone.run("gpu").stdout == ""
+    clone.lock("lock-test.txt", demo="1.0", tools="1.0")
+    tools = clone.run("test")
+    assert tools.returncode == 0 and "adding the test tools" in tools.stdout, tools
+    assert marker.exists() and clone.imports("tools") and clone.imports("cuda")
+    for kind in ("run", "test", "gpu"):
+        assert clone.run(kind).stdout == ""
+
+    # What only the other environment is made from does not concern this one; its own lock
+    # file does, and it is made anew as what it was.
+    clone.lock("lock.txt", demo="1.0", other="1.0")
+    clone.lock("lock-test.txt", demo="1.0", other="1.0", tools="1.0")
+    clone.lock("lock-gpu.txt", demo="1.0", cuda="2.0")
+    anew = clone.run("run")
+    assert anew.returncode == 0 and "lock file changed" in anew.stdout, anew
+    assert not marker.exists() and clone.imports("cuda") and not clone.imports("other")
+    assert clone.run("gpu").stdout == ""
 
 
 def test_settings_of_the_user_do_not_disturb(clone, tmp_path):
@@ -308,7 +339,7 @@ def test_a_killed_set_up_is_done_again(clone):
     ],
 )
 def test_each_failure_of_pip_is_one_line(setup_venv, tmp_path, output, words):
-    line = setup_venv.explain(output, tmp_path / "setup.log")
+    line = setup_venv.explain(output, tmp_path / "setup.log", 14.0)
     assert words in line and "again" in line and str(tmp_path / "setup.log") in line
     assert "\n" not in line
 

@@ -1,4 +1,4 @@
-"""requirements.in, the lock files, the conda environments and docs/dependencies.md agree."""
+"""requirements*.in, the lock files, the conda environments and docs/dependencies.md agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"
 GROUPS = ("features", "training-cpu", "training-gpu", "figures")
-SNAKEMAKE_ALONE = {"snakemake"}
+RUN_BY_THE_MASTER = {
+    "snakemake",
+    "snakemake-executor-plugin-lsf",
+    "snakemake-executor-plugin-slurm",
+}
 
 
 def canonical(name: str) -> str:
@@ -48,7 +52,7 @@ def conda(group: str) -> dict[str, str]:
     return {canonical(line.partition("==")[0]): line.partition("==")[2] for line in pip}
 
 
-@pytest.mark.parametrize("name", ["lock.txt", "lock-test.txt"])
+@pytest.mark.parametrize("name", ["lock.txt", "lock-test.txt", "lock-gpu.txt"])
 def test_every_package_has_hashes_and_nothing_names_a_host(name):
     text = (ENVS / name).read_text()
     assert "://" not in text and "--index" not in text and "--find-links" not in text
@@ -57,9 +61,11 @@ def test_every_package_has_hashes_and_nothing_names_a_host(name):
         assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in hashes), package
 
 
-def test_the_lock_holds_what_requirements_ask_for():
-    lock = locked("lock.txt")
-    for package, version in wanted("requirements.in").items():
+@pytest.mark.parametrize(("device", "name"), [("cpu", "lock.txt"), ("gpu", "lock-gpu.txt")])
+def test_the_lock_holds_what_requirements_ask_for(device, name):
+    lock = locked(name)
+    asked = wanted("requirements.in") | wanted(f"requirements-{device}.in")
+    for package, version in asked.items():
         assert version, f"{package} needs a version in requirements.in"
         assert lock[package][0] == version
 
@@ -71,35 +77,40 @@ def test_the_test_lock_holds_the_lock_and_the_tools():
         assert version in ("", more[package][0]), package
 
 
+def test_the_gpu_lock_is_the_lock_with_another_tensorflow():
+    lock, gpu = locked("lock.txt"), locked("lock-gpu.txt")
+    (version, _), (gpu_version, _) = lock.pop("tensorflow-cpu"), gpu.pop("tensorflow")
+    assert version == gpu_version
+    cuda = {name for name in gpu if name.startswith("nvidia-")}
+    assert {"nvidia-cudnn-cu12", "nvidia-cuda-runtime-cu12", "nvidia-cuda-nvcc-cu12"} <= cuda
+    assert {name: pin for name, pin in gpu.items() if name not in cuda} == lock
+
+
 @pytest.mark.parametrize("group", GROUPS)
-def test_conda_environments_are_pinned_as_the_lock_is(group):
-    lock, pins = locked("lock.txt"), conda(group)
-    for package, version in pins.items():
-        if package in lock:
-            assert version == lock[package][0], package
-        else:
-            assert group == "training-gpu", f"{package} is not in the lock file"
-            assert package == "tensorflow" or package.startswith("nvidia-"), package
+def test_conda_environments_are_pinned_as_their_lock_is(group):
+    lock, pins = locked("lock-gpu.txt" if group == "training-gpu" else "lock.txt"), conda(group)
+    assert pins == {package: lock[package][0] for package in pins}
     missing = wanted(f"{group}.in").keys() - pins.keys()
     assert not missing, f"run `make lock`: {missing}"
 
 
-def test_tensorflow_is_the_same_on_both_devices():
-    version = locked("lock.txt")["tensorflow-cpu"][0]
-    assert wanted("training-gpu.in")["tensorflow"] == version == conda("training-gpu")["tensorflow"]
-    assert "tensorflow[and-cuda]==" in (ENVS / "training-gpu.in").read_text()
-    cpu, gpu = conda("training-cpu"), conda("training-gpu")
-    assert cpu.keys() - {"tensorflow-cpu"} == {
-        name for name in gpu if name != "tensorflow" and not name.startswith("nvidia-")
-    }
+def test_training_needs_the_same_on_both_devices():
+    cpu, gpu = wanted("training-cpu.in"), wanted("training-gpu.in")
+    assert cpu.keys() - gpu.keys() == {"tensorflow-cpu"}
+    assert gpu.keys() - cpu.keys() == {"tensorflow", "nvidia-cudnn-cu12"}
+    cuda = {name for name in locked("lock-gpu.txt") if name.startswith("nvidia-")}
+    assert cuda <= conda("training-gpu").keys()
 
 
 def test_each_direct_dependency_is_in_a_group_and_has_its_reason():
-    direct = wanted("requirements.in").keys()
-    groups = set().union(*(wanted(f"{group}.in").keys() for group in GROUPS)) - {"tensorflow"}
-    assert groups == direct - SNAKEMAKE_ALONE
+    sources = ("requirements.in", "requirements-cpu.in", "requirements-gpu.in")
+    direct = set().union(*map(wanted, sources))
+    groups = set().union(*(wanted(f"{group}.in") for group in GROUPS))
+    assert groups == direct - RUN_BY_THE_MASTER
     rows = re.findall(
-        r"^\| `([^`]+)` \| (.+) \| (.+) \|$", (ROOT / "docs/dependencies.md").read_text(), re.M
+        r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$",
+        (ROOT / "docs/dependencies.md").read_text(),
+        re.M,
     )
     documented = {canonical(name) for name, reason, licence in rows if reason and licence}
     assert documented == direct | wanted("requirements-test.in").keys()
