@@ -1,6 +1,9 @@
 """Files appear whole or not at all; digests change with what they stand for."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -33,6 +36,30 @@ def test_a_file_is_not_seen_before_it_is_whole(tmp_path):
         assert not path.exists()
     assert path.read_text() == "new"
     assert [found.name for found in path.parent.iterdir()] == ["model.keras"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+    path = tmp_path / "a.parquet"
+    killed = "import os, sys; from at4ramt.files import whole_file\n"
+    killed += "with whole_file(sys.argv[1]) as part: part.write_text('half'); os._exit(9)"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    for other in (path, tmp_path / "a.parquet.json"):
+        subprocess.run([sys.executable, "-c", killed, str(other)], env=environment, check=False)
+    assert not path.exists()
+    with whole_file(path) as temporary:
+        temporary.write_text("whole")
+    names = sorted(found.name for found in tmp_path.iterdir())
+    assert names[1:] == ["a.parquet"]
+    assert names[0].startswith(".a.parquet.json.")
+
+
+def test_a_writer_thought_dead_fails_and_spoils_nothing(tmp_path):
+    path = tmp_path / "a.parquet"
+    with pytest.raises(FileNotFoundError), whole_file(path) as slow:
+        slow.write_text("half")
+        with whole_file(path) as quick:
+            quick.write_text("whole")
+    assert path.read_text() == "whole"
 
 
 def test_json_comes_back_and_its_text_is_stable(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,11 +22,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix, because libraries choose a format by
     it. If the block raises, the temporary file is removed and ``path`` is left
-    as it was.
+    as it was. What a killed process left of the same file is removed first; a
+    process that was thought dead and still writes it then fails.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    remove_leftovers(path)
+    folder = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
     try:
         temporary = folder / path.name
         yield temporary
@@ -34,6 +37,15 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Remove the temporary folders that killed processes left of ``path``."""
+    path = Path(path)
+    left = re.compile(rf"\.{re.escape(path.name)}\.[^.]+\.part")
+    for entry in os.scandir(path.parent):
+        if left.fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def write_json(path: str | Path, content: Any) -> None:

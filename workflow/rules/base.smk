@@ -17,16 +17,20 @@ rule train_base:
     benchmark:
         "benchmarks/train_base/seed_{seed}.tsv"
     conda:
-        "../../envs/training-cpu.yaml"
+        "../../envs/training-gpu.yaml"
     # One thread, as in every training: sums, and so weights, depend on their number, and other
     # jobs fill the other cores. A profile may set more (set-threads).
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        # A slice, not the whole: what it does not suffice for goes on from the checkpoint when
+        # the profile tries again.
         runtime=240,
         gpu=1,
     params:
         config=sections("features", "shards", "network", "training", "base"),
+        # No output: Snakemake deletes the outputs of a failed job, and this outlives it.
+        checkpoints="results/checkpoints/base/seed_{seed}",
         code=source_digest(*TRAINING_MODULES),
     script:
         "../scripts/train_base.py"

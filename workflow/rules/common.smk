@@ -165,6 +165,7 @@ TRAINING_MODULES = (
     "features.frames",
     "seeds",
     "training.backend",
+    "training.checkpoint",
     "training.jobs",
     "training.losses",
     "training.loop",

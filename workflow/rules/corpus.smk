@@ -64,12 +64,14 @@ rule prepare_piano:
         "logs/prepare_piano/{instrument}.log",
     benchmark:
         "benchmarks/prepare_piano/{instrument}.tsv"
+    group:
+        "pianos"
     conda:
         "../../envs/features.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: attempt * 2600,
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         sha256=lambda wildcards: list(
             archives_of(INSTRUMENTS, SOURCES, wildcards.instrument)["sha256"]
@@ -94,12 +96,14 @@ rule render_piece:
         "logs/render_piece/{instrument}/{piece}.log",
     benchmark:
         "benchmarks/render_piece/{instrument}/{piece}.tsv"
+    group:
+        "features"
     conda:
         "../../envs/features.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: attempt * 1600,
+        runtime=lambda wildcards, attempt: attempt * 2,
     params:
         piece=lambda wildcards: render_settings(
             PIECES, WORKS, INSTRUMENTS, SOURCES, wildcards.piece

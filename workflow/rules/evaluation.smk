@@ -5,6 +5,13 @@
 # steps: score each model on every piece and level; put the parts together
 
 
+# Tables are made on the submit host: a minute of work in all, and each would wait in the queue.
+localrules:
+    collect_scores,
+    write_levels,
+    write_example,
+
+
 rule evaluate_model:
     input:
         model="results/models/{model}.keras",
@@ -17,12 +24,14 @@ rule evaluate_model:
         "benchmarks/evaluate_model/{model}.tsv"
     wildcard_constraints:
         model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
+    group:
+        "evaluation"
     conda:
         "../../envs/training-cpu.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: attempt * 3000,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         shards={split: shards_of(split) for split in evaluated_splits()},
         features=config["features"],

@@ -27,9 +27,13 @@ rule extract_cqt:
         "../../envs/features.yaml"
     threads: 1
     resources:
-        # A piece is transformed whole: measured 350 MB and three times its wav.
-        mem_mb=lambda wildcards, input, attempt: attempt * (600 + 5 * int(input.size_mb)),
-        runtime=lambda wildcards, attempt: attempt * 20,
+        # A piece is transformed whole: measured 350 MB and three times its wav. In steps of 200,
+        # because LSF is asked for megabytes per core, and a group has several.
+        mem_mb=lambda wildcards, input, attempt: (
+            attempt * 200 * (4 + int(5 * input.size_mb) // 200)
+        ),
+        # Seconds of work a piece, and a minute for a cold network file system.
+        runtime=lambda wildcards, attempt: attempt * 3,
     params:
         features=config["features"],
         instrument=lambda wildcards: PIECES.loc[wildcards.piece, "instrument"],

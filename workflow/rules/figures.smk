@@ -11,10 +11,17 @@ from at4ramt.report.nested import write_report, write_rule_graph
 include: "figures_common.smk"
 
 
-# These ask Snakemake about the whole workflow: they run beside it, in its own
-# Python (`run:`, since the environment of the figures has no Snakemake).
+# On the submit host: seconds each. write_graph and report ask Snakemake about the whole workflow
+# and run in its own Python (`run:`), since the environment of the figures has no Snakemake.
 localrules:
+    write_summary,
+    plot_noise,
+    plot_rounds,
+    plot_training,
+    plot_transcription,
+    plot_data,
     write_graph,
+    write_provenance,
     report,
 
 

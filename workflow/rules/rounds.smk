@@ -20,15 +20,19 @@ rule train_round:
     benchmark:
         "benchmarks/train_round/{arm}/seed_{seed}/round_{round}.tsv"
     conda:
-        "../../envs/training-cpu.yaml"
+        "../../envs/training-gpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        # A slice, not the whole: what it does not suffice for goes on from the checkpoint when
+        # the profile tries again.
+        runtime=240,
         gpu=1,
     params:
         config=sections("features", "shards", "network", "training"),
         rounds=lambda wildcards: round_settings(config, int(wildcards.round)),
+        # No output: Snakemake deletes the outputs of a failed job, and this outlives it.
+        checkpoints="results/checkpoints/{arm}/seed_{seed}/round_{round}",
         code=source_digest(*TRAINING_MODULES, "training.arms", "training.level_search"),
     script:
         "../scripts/train_round.py"

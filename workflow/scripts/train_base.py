@@ -14,5 +14,9 @@ train_base(
     snakemake.output.card,
     seed=int(snakemake.wildcards.seed),
     config=snakemake.params.config,
+    code=snakemake.params.code,
+    checkpoints=snakemake.params.checkpoints,
     threads=snakemake.threads,
+    gpus=snakemake.resources.get("gpu", 0),
+    gpu_required=bool(snakemake.resources.get("gpu_required", 0)),
 )

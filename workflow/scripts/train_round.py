@@ -22,7 +22,11 @@ train_round(
     seed=int(names.seed),
     number=int(names.round),
     config={**snakemake.params.config, "rounds": snakemake.params.rounds},
+    code=snakemake.params.code,
+    checkpoints=snakemake.params.checkpoints,
     threads=snakemake.threads,
+    gpus=snakemake.resources.get("gpu", 0),
+    gpu_required=bool(snakemake.resources.get("gpu_required", 0)),
     # Not among the params: another number of rounds retrains none.
     of_rounds=snakemake.config["rounds"]["count"],
     epochs=len(pd.read_parquet(lead, columns=["epoch"])) if lead else None,

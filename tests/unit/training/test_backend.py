@@ -1,6 +1,7 @@
-"""The start of a training job: lean, and nothing hidden for good."""
+"""The start of a training job: lean, on the device that was promised, nothing hidden for good."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -21,3 +22,43 @@ def test_keras_starts_without_what_it_does_not_need_and_hides_nothing_afterwards
     command = [sys.executable, "-c", SCRIPT]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.splitlines()[-2:] == ["[]", "tensorflow 3"]
+
+
+PROMISED = """
+import os, sys
+from at4ramt.errors import InputError
+from at4ramt.training.backend import start_backend
+try:
+    print(start_backend(1, 0, gpus=int(sys.argv[1]), gpu_required=True))
+except InputError as error:
+    print("refused:", error)
+print(os.environ["CUDA_VISIBLE_DEVICES"])
+"""
+
+
+def test_a_promised_gpu_that_is_not_there_is_an_error_and_not_a_slow_training(root):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(root / "workflow"),
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "",
+        "SLURM_JOB_ID": "77",
+    }
+
+    def start(gpus, **more):
+        command = [sys.executable, "-c", PROMISED, str(gpus)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment | more
+        )
+        return done.stdout.splitlines()[-2:]
+
+    refused, _ = start(1)
+    assert re.match(
+        r"refused: the profile promises this job a GPU \(resource gpu_required\), and tensorflow "
+        r"sees none; .*SLURM_JOB_ID=77, CUDA_VISIBLE_DEVICES=.*; .*make setup-gpu.*; .*"
+        r"AT4RAMT_GPU=optional .*gpu_required: 0 in the profile$",
+        refused,
+    )
+    assert start(1, AT4RAMT_GPU="optional") == ["cpu", ""]
+    # A job that asked for none must not take memory from a training on the same card.
+    assert start(0)[1] == "-1"

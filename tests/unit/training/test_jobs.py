@@ -1,7 +1,13 @@
 """Base and round as the workflow runs them: what they write, and what they refuse."""
 
 import copy
+import json
 import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +19,8 @@ from at4ramt.errors import InputError
 from at4ramt.files import file_digest, read_json
 from at4ramt.training.jobs import train_base, train_round
 from at4ramt.training.model_file import load_model, read_card
+
+COMMON = {"seed": 0, "code": "the code's digest", "threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,11 @@ def shards(tmp_path_factory, write_shard):
 def base(tmp_path_factory, shards, config):
     folder = tmp_path_factory.mktemp("base")
     paths = [str(folder / f"base.{suffix}") for suffix in ("keras", "history.parquet", "json")]
-    train_base(shards["training"], shards["validation"], *paths, seed=0, config=config, threads=1)
+    train_base(
+        shards["training"], shards["validation"], *paths,
+        config=config, checkpoints=str(folder / "checkpoints"), **COMMON,
+    )  # fmt: skip
+    assert not (folder / "checkpoints").exists()
     return paths
 
 
@@ -47,7 +59,8 @@ def run_round(folder, parent, shards, config, arm, number=1, epochs=None):
     paths = [str(folder / f"{arm}_{number}.{suffix}") for suffix in names]
     train_round(
         parent, shards["training"], shards["validation"], *paths,
-        arm=arm, seed=0, number=number, config=config, threads=1, of_rounds=12, epochs=epochs,
+        arm=arm, number=number, config=config, of_rounds=12, epochs=epochs,
+        checkpoints=str(folder / "checkpoints"), **COMMON,
     )  # fmt: skip
     return paths
 
@@ -127,7 +140,10 @@ def test_a_pitch_that_never_sounds_is_told(base, shards, config, tmp_path, caplo
     logger = logging.getLogger("at4ramt")
     monkeypatch.setattr(logger, "propagate", True)
     paths = [str(tmp_path / f"again.{suffix}") for suffix in ("keras", "h.parquet", "json")]
-    train_base(shards["training"], shards["validation"], *paths, seed=0, config=config, threads=1)
+    train_base(
+        shards["training"], shards["validation"], *paths,
+        config=config, checkpoints=str(tmp_path / "checkpoints"), **COMMON,
+    )  # fmt: skip
     assert "MIDI pitches 37, 38" in caplog.text
     assert "never sound in the training split" in caplog.text
 
@@ -141,3 +157,56 @@ def test_a_model_that_does_not_fit_is_refused(base, tmp_path):
     half.write_bytes(Path(base[0]).read_bytes()[:5000])
     with pytest.raises(InputError, match=r"half\.keras: not a model of this workflow"):
         load_model(half, bins=168, pitches=56)
+
+
+RESUMED = """
+import json, sys
+from at4ramt.logs import start_log
+start_log("job.log", "test")
+from at4ramt.training.jobs import train_round
+arguments = json.loads(sys.argv[1])
+train_round(*arguments["paths"], **arguments["named"])
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [("USR2", 140), ("TERM", 143), ("KILL", -9)])
+def test_a_killed_job_goes_on_and_writes_the_same_model(
+    tmp_path, root, base, shards, config, number, status
+):
+    """The job is killed as a queue does it, from outside, and called again."""
+    whole = run_round(tmp_path, base[0], shards, config, "adversarial")
+    names = ("keras", "history.parquet", "search.parquet", "json")
+    paths = [str(tmp_path / f"killed.{suffix}") for suffix in names]
+    named = COMMON | {
+        "arm": "adversarial", "number": 1, "config": config, "of_rounds": 12, "epochs": None,
+        "checkpoints": str(tmp_path / "kept" / "round_01"),
+    }  # fmt: skip
+    arguments = {
+        "paths": [base[0], shards["training"], shards["validation"], *paths],
+        "named": named,
+    }
+    environment = os.environ | {
+        "PYTHONPATH": str(root / "workflow"),
+        "AT4RAMT_CHECKPOINT_SECONDS": "0",
+    }
+    job = [sys.executable, "-c", RESUMED, json.dumps(arguments)]
+    log = tmp_path / "job.log"
+    with subprocess.Popen(job, cwd=tmp_path, env=environment) as process:
+        while process.poll() is None and "epoch 1/3:" not in (
+            log.read_text() if log.exists() else ""
+        ):
+            time.sleep(0.01)
+        process.send_signal(getattr(signal, f"SIG{number}"))
+        assert process.wait(60) == status
+    assert not any(Path(path).exists() for path in paths)
+    if number != "KILL":
+        assert f"SIG{number} in epoch" in log.read_text()
+    subprocess.run(job, cwd=tmp_path, env=environment, check=True)
+    assert "going on from the checkpoint" in log.read_text()
+    assert "found before the interruption" in log.read_text()
+    assert file_digest(paths[0]) == file_digest(whole[0])
+    timed = ["seconds", "windows_per_second"]
+    histories = [pd.read_parquet(each[1]).drop(columns=timed) for each in (paths, whole)]
+    pd.testing.assert_frame_equal(*histories)
+    assert read_json(paths[3])["resumed"] == 1
+    assert not (tmp_path / "kept").exists()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from at4ramt.training.jobs import _adam
-from at4ramt.training.loop import Plan, duration, sample_loss, train, validate
+from at4ramt.training.loop import Plan, duration, kept_epoch, sample_loss, train, validate
 from at4ramt.training.losses import loss_weights
 from at4ramt.training.model_file import load_model, save_model
 from at4ramt.training.network import build_network
@@ -48,10 +48,8 @@ def run(training_matrix, validation_matrix, weights, **changes):
     keras.utils.set_random_seed(3)
     network = build_network("small", **SETTINGS, seed=3)
     optimizer = _adam(0.004)
-    history, kept = train(
-        network, optimizer, training_matrix, validation_matrix, weights, plan(**changes)
-    )
-    return network, optimizer, history, kept
+    state = train(network, optimizer, training_matrix, validation_matrix, weights, plan(**changes))
+    return network, optimizer, state.history, kept_epoch(state)
 
 
 def test_it_learns_tones_and_the_history_agrees_with_the_model(
@@ -91,7 +89,7 @@ def test_two_runs_are_identical_to_the_bit(training_matrix, validation_matrix, w
 def test_it_stops_when_patience_ends(training_matrix, validation_matrix, weights):
     keras.utils.set_random_seed(3)
     network = build_network("small", **SETTINGS, seed=3)
-    history, kept = train(
+    state = train(
         network,
         keras.optimizers.SGD(0.0),
         training_matrix,
@@ -99,7 +97,7 @@ def test_it_stops_when_patience_ends(training_matrix, validation_matrix, weights
         weights,
         plan(epochs=9, patience=2),
     )
-    assert (len(history), kept) == (3, 1)
+    assert (len(state.history), kept_epoch(state)) == (3, 1)
 
 
 def test_a_model_read_back_goes_on_exactly_where_it_stood(

@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from at4ramt.errors import InputError
 
 # Keras imports these if it finds them, for wrappers and plots that are not used here: more than
 # a second of each training job's start.
 UNUSED_BY_US = ("matplotlib", "sklearn")
+# Set to "optional", it lets a job go on on the CPU where a GPU was promised.
+GPU_VARIABLE = "AT4RAMT_GPU"
+JOB_VARIABLES = ("LSB_JOBID", "SLURM_JOB_ID")
 
 
-def start_backend(threads: int, seed: int) -> str:
+def start_backend(threads: int, seed: int, *, gpus: int = 0, gpu_required: bool = False) -> str:
     """Import Keras for reproducible work and name the device it uses.
 
     Call it once, before anything else imports Keras. On a CPU, sums are made
     in an order that depends on the number of threads: the same number gives
-    the same weights.
+    the same weights. GPU memory is taken as it is needed.
 
     Args:
         threads: CPU threads that one operation may use.
         seed: seed of everything that no seed of its own is given to.
+        gpus: GPUs that the job was given; with 0 it sees none, so that it takes
+            nothing from a training on the same machine.
+        gpu_required: whether going on without a GPU is an error.
 
     Returns:
         ``"cpu"`` or the names of the GPUs.
+
+    Raises:
+        InputError: if a GPU is required and none is seen.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    if gpus == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with warnings.catch_warnings(), _hidden(UNUSED_BY_US):
         warnings.simplefilter("ignore")
         import keras
@@ -42,8 +58,50 @@ def start_backend(threads: int, seed: int) -> str:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         tf.config.experimental.enable_op_determinism()
-    devices = list(keras.distribution.list_devices("gpu"))
-    return ", ".join(devices) if devices else "cpu"
+    found = list(keras.distribution.list_devices("gpu")) if gpus else []
+    if gpu_required and not found and os.environ.get(GPU_VARIABLE) != "optional":
+        raise InputError(_no_gpu(keras))
+    return ", ".join(_gpu_names(keras, found)) if found else "cpu"
+
+
+def place() -> str:
+    """Return where this process runs: host, queue's job and the GPUs it was given."""
+    parts = [socket.gethostname()]
+    parts += [f"{name}={os.environ[name]}" for name in JOB_VARIABLES if name in os.environ]
+    parts.append(f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')}")
+    return ", ".join(parts)
+
+
+def _no_gpu(keras: Any) -> str:
+    lines = [
+        "the profile promises this job a GPU (resource gpu_required), and "
+        f"{keras.backend.backend()} sees none; it does not go on on the CPU, where it would take "
+        f"many times as long ({place()})"
+    ]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.test.is_built_with_cuda():
+            lines.append(
+                "this TensorFlow is built without CUDA: set the environment up with "
+                "`make setup-gpu`, or run with --sdm conda"
+            )
+    lines.append(
+        "`nvidia-smi` in a job of that queue shows what it was given. To train on the CPU all the "
+        f"same, set {GPU_VARIABLE}=optional before snakemake, or gpu_required: 0 in the profile"
+    )
+    return "; ".join(lines)
+
+
+def _gpu_names(keras: Any, found: list[str]) -> list[str]:
+    if keras.backend.backend() != "tensorflow":
+        return found
+    import tensorflow as tf
+
+    return [
+        tf.config.experimental.get_device_details(device).get("device_name", device.name)
+        for device in tf.config.list_physical_devices("GPU")
+    ]
 
 
 @contextmanager

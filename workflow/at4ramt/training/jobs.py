@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.files import file_digest, value_digest, whole_file, write_json
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.arms import arm_named
-from at4ramt.training.backend import start_backend
-from at4ramt.training.level_search import SearchResult, SearchSettings, search_level
+from at4ramt.training.backend import place, start_backend
+from at4ramt.training.checkpoint import Checkpoint, TrainingState, training_key
+from at4ramt.training.level_search import SearchResult, SearchSettings, SearchStep, search_level
 from at4ramt.training.losses import LossWeights, loss_weights
 from at4ramt.training.network import CONTEXT_FRAMES, build_network
 
@@ -47,7 +48,11 @@ def train_base(
     *,
     seed: int,
     config: dict[str, Any],
+    code: str,
+    checkpoints: str,
     threads: int,
+    gpus: int = 0,
+    gpu_required: bool = False,
 ) -> None:
     """Train the base model on clean data and write model, history and card.
 
@@ -63,16 +68,21 @@ def train_base(
         card_path: JSON file to write: what is known of the model.
         seed: the run's seed.
         config: sections ``features``, ``network``, ``training`` and ``base``.
+        code: digest of the code that trains.
+        checkpoints: folder for the state of an interrupted training.
         threads: CPU threads.
+        gpus: GPUs the job was given.
+        gpu_required: whether to refuse to train on the CPU.
 
     Raises:
-        InputError: if the shards hold nothing to train on.
+        InputError: if the shards hold nothing to train on, or a required GPU is missing.
+        Interrupted: on USR2, INT and TERM, after saving the state.
     """
-    began = time.monotonic()
-    device = start_backend(threads, purpose_seed(seed, "keras"))
+    device = _start(threads, purpose_seed(seed, "keras"), gpus, gpu_required)
     from at4ramt.training.loop import Plan, train
 
-    log.info("device: %s", device)
+    inputs = [*training_shards, *validation_shards]
+    checkpoint = Checkpoint(checkpoints, training_key(inputs, seed=seed, config=config, code=code))
     training, validation = load_splits(training_shards, validation_shards, config)
     weights = _weights(training, config)
     settings, base = config["training"], config["base"]
@@ -99,7 +109,7 @@ def train_base(
         segment_frames=settings["segment_frames"],
         batch_segments=settings["batch_segments"],
     )
-    history, kept = train(network, optimizer, training, validation, weights, plan)
+    state = train(network, optimizer, training, validation, weights, plan, checkpoint)
     card = {
         "arm": "base",
         "round": 0,
@@ -114,8 +124,7 @@ def train_base(
         optimizer,
         validation,
         weights,
-        history,
-        kept,
+        state,
         card,
         model_path,
         history_path,
@@ -123,8 +132,8 @@ def train_base(
         seed=seed,
         config=config,
         device=device,
-        began=began,
     )
+    checkpoint.clear()
 
 
 def train_round(
@@ -140,9 +149,13 @@ def train_round(
     seed: int,
     number: int,
     config: dict[str, Any],
+    code: str,
+    checkpoints: str,
     threads: int,
     of_rounds: int,
     epochs: int | None = None,
+    gpus: int = 0,
+    gpu_required: bool = False,
 ) -> None:
     """Train one noise round on the model of the round before.
 
@@ -159,20 +172,30 @@ def train_round(
         number: the round, from 1.
         config: sections ``features``, ``network``, ``training`` and ``rounds``,
             the last with this round's overrides applied.
+        code: digest of the code that trains.
+        checkpoints: folder for the state of an interrupted training.
         threads: CPU threads.
         of_rounds: how many rounds there are, for the progress lines.
         epochs: train exactly so many, without early stopping: a control follows
             the arm that it is compared with.
+        gpus: GPUs the job was given.
+        gpu_required: whether to refuse to train on the CPU.
 
     Raises:
-        InputError: if parent or shards are unusable.
+        InputError: if parent or shards are unusable, or a required GPU is missing.
+        Interrupted: on USR2, INT and TERM, after saving the state.
     """
-    began = time.monotonic()
-    device = start_backend(threads, purpose_seed(seed, "keras", arm, number))
+    device = _start(threads, purpose_seed(seed, "keras", arm, number), gpus, gpu_required)
     from at4ramt.training.loop import Plan, train
     from at4ramt.training.model_file import load_model
 
-    log.info("device: %s", device)
+    inputs = [parent_path, *training_shards, *validation_shards]
+    checkpoint = Checkpoint(
+        checkpoints,
+        training_key(
+            inputs, seed=seed, arm=arm, round=number, epochs=epochs, config=config, code=code
+        ),
+    )
     training, validation = load_splits(training_shards, validation_shards, config)
     parent = load_model(
         parent_path, bins=training.magnitudes.shape[1], pitches=training.labels.shape[1]
@@ -184,7 +207,10 @@ def train_round(
     if kind.noise == "none":
         level, status = 0.0, "none"
     elif kind.searched:
-        search = _search(parent, training, weights, seed, arm, number, rounds["search"])
+        search = _noted_search(checkpoint)
+        if search is None:
+            search = _search(parent, training, weights, seed, arm, number, rounds["search"])
+            checkpoint.note(asdict(search))
         level, status = search.level, search.status
     plan = Plan(
         label=f"{arm} round {number}/{of_rounds}",
@@ -201,8 +227,8 @@ def train_round(
         segment_frames=settings["segment_frames"],
         batch_segments=settings["batch_segments"],
     )
-    history, kept = train(
-        parent.network, parent.network.optimizer, training, validation, weights, plan
+    state = train(
+        parent.network, parent.network.optimizer, training, validation, weights, plan, checkpoint
     )
     card = {
         "arm": arm,
@@ -219,8 +245,7 @@ def train_round(
         parent.network.optimizer,
         validation,
         weights,
-        history,
-        kept,
+        state,
         card,
         model_path,
         history_path,
@@ -228,8 +253,8 @@ def train_round(
         seed=seed,
         config=config,
         device=device,
-        began=began,
     )
+    checkpoint.clear()
 
 
 def load_splits(
@@ -276,6 +301,25 @@ def _adam(learning_rate: float) -> Any:
     import keras
 
     return keras.optimizers.Adam(learning_rate)
+
+
+def _start(threads: int, seed: int, gpus: int, gpu_required: bool) -> str:
+    device = start_backend(threads, seed, gpus=gpus, gpu_required=gpu_required)
+    log.info("device: %s (%s)", device, place())
+    return device
+
+
+def _noted_search(checkpoint: Checkpoint) -> SearchResult | None:
+    # Repeated on another device, the search might end at another level.
+    notes = checkpoint.noted()
+    if notes is None:
+        return None
+    log.info(
+        "level search: level %.4f (%s), found before the interruption",
+        notes["level"],
+        notes["status"],
+    )
+    return SearchResult(**{**notes, "trace": tuple(SearchStep(**step) for step in notes["trace"])})
 
 
 def _search(
@@ -332,8 +376,7 @@ def _finish(
     optimizer: Any,
     validation: FrameMatrix,
     weights: LossWeights,
-    history: list[dict[str, float]],
-    kept: int,
+    state: TrainingState,
     card: dict[str, Any],
     model_path: str,
     history_path: str,
@@ -342,9 +385,8 @@ def _finish(
     seed: int,
     config: dict[str, Any],
     device: str,
-    began: float,
 ) -> None:
-    from at4ramt.training.loop import predict_logits
+    from at4ramt.training.loop import kept_epoch, predict_logits
     from at4ramt.training.model_file import save_model
 
     inner = slice(validation.padding, len(validation.centre) - validation.padding)
@@ -359,8 +401,8 @@ def _finish(
         "seed": seed,
         "threshold_fitted": float(threshold),
         "threshold_fitted_validation_f1": float(f1),
-        "epochs": len(history),
-        "epoch_kept": kept,
+        "epochs": len(state.history),
+        "epoch_kept": kept_epoch(state),
         "parameters": int(network.count_params()),
         "network": config["network"],
         "features": config["features"],
@@ -369,7 +411,7 @@ def _finish(
         "config_digest": value_digest(config),
         "loss_weights": {"active": weights.active.tolist(), "inactive": weights.inactive.tolist()},
     }
-    frame = pd.DataFrame(history)
+    frame = pd.DataFrame(state.history)
     for name in ("arm", "seed", "round", "level"):
         frame[name] = card[name]
     frame["epoch_in_chain"] = frame["epoch"] + card["epochs_before"]
@@ -384,6 +426,7 @@ def _finish(
             "model": Path(model_path).name,
             "model_sha256": file_digest(model_path),
             "device": device,
-            "seconds": round(time.monotonic() - began, 1),
+            "seconds": round(state.seconds, 1),
+            "resumed": state.resumed,
         },
     )

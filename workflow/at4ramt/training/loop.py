@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from at4ramt.evaluation.metrics import cross_entropy_sums, pitch_counts, precision_recall_f1
 from at4ramt.features.frames import FrameMatrix
 from at4ramt.seeds import purpose_seed
+from at4ramt.training.checkpoint import Checkpoint, Interrupted, Interruption, TrainingState
 from at4ramt.training.losses import LossWeights
 from at4ramt.training.model_file import restore, snapshot
 from at4ramt.training.noise import uniform_noise
@@ -23,6 +25,7 @@ log = logging.getLogger("at4ramt")
 
 PREDICTED_ROWS = 512
 ROWS_PER_LEVEL = 64
+SUMMED = ("weighted", "plain", "tp", "estimated", "referenced", "cells")
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,12 @@ def train(
     validation: FrameMatrix,
     weights: LossWeights,
     plan: Plan,
-) -> tuple[list[dict[str, float]], int]:
+    checkpoint: Checkpoint | None = None,
+) -> TrainingState:
     """Train in place; leave network and optimiser as after the epoch that is kept.
+
+    An interrupted training that is called again with the same checkpoint ends with
+    the weights and the history (but for times) of one that was not interrupted.
 
     Args:
         network: Keras model, magnitudes to logits.
@@ -78,51 +85,126 @@ def train(
         validation: frames whose F1 decides which epoch is kept.
         weights: loss weights.
         plan: epochs, noise, what is monitored.
+        checkpoint: where the state is saved and looked for; none saves nothing.
 
     Returns:
-        One record per epoch (losses in nats per frame and pitch, precision,
-        recall and F1 at threshold 0.5), and the number of the epoch kept.
+        The final state. Its ``history`` has one record per epoch: losses in nats per
+        frame and pitch, precision, recall and F1 at threshold 0.5; ``best_epoch`` is
+        the epoch with the best monitored F1.
 
     Raises:
         FloatingPointError: if the training loss is no longer finite.
+        Interrupted: on USR2, INT and TERM, after saving, if there is a checkpoint.
     """
     model = SegmentModel(
         network, training, weights, segment_frames=plan.segment_frames, noisy=plan.noise != "none"
     )
     model.compile(optimizer=optimizer, jit_compile=False)
+    state = TrainingState()
+    if checkpoint is None:
+        _train_epochs(model, optimizer, training, validation, weights, plan, state, None, None)
+    else:
+        # Before its first step an optimiser has no variables to restore.
+        optimizer.build(network.trainable_variables)
+        found = checkpoint.load()
+        if found is not None:
+            state, variables = found
+            restore(network, optimizer, variables)
+            state.resumed += 1
+            log.info(
+                "%s: going on from the checkpoint %s: epoch %d/%d after %d of its steps",
+                plan.label,
+                checkpoint.state_path,
+                state.epoch,
+                plan.epochs,
+                state.step,
+            )
+        with Interruption() as interruption:
+            try:
+                _train_epochs(
+                    model,
+                    optimizer,
+                    training,
+                    validation,
+                    weights,
+                    plan,
+                    state,
+                    checkpoint,
+                    interruption,
+                )
+            except Interrupted as interrupted:
+                checkpoint.save(state, snapshot(network, optimizer))
+                log.warning(
+                    "%s: %s in epoch %d/%d after %d of its steps; saved as %s; "
+                    "the next attempt goes on from there",
+                    plan.label,
+                    interrupted.name,
+                    state.epoch,
+                    plan.epochs,
+                    state.step,
+                    checkpoint.state_path,
+                )
+                raise
+    log.info("%s: best validation F1 %.3f in epoch %d", plan.label, state.best_f1, state.best_epoch)
+    if state.best is not None:
+        restore(network, optimizer, state.best)
+    return state
+
+
+def kept_epoch(state: TrainingState) -> int:
+    """Return the epoch whose weights :func:`train` left."""
+    return len(state.history) if state.best is None else state.best_epoch
+
+
+def _train_epochs(
+    model: SegmentModel,
+    optimizer: Any,
+    training: FrameMatrix,
+    validation: FrameMatrix,
+    weights: LossWeights,
+    plan: Plan,
+    state: TrainingState,
+    checkpoint: Checkpoint | None,
+    interruption: Interruption | None,
+) -> None:
+    network = model.network
     model.draw_noise(purpose_seed(plan.seed, "training noise", *plan.keys))
     validation_noisy = _noisy_validation(validation, plan)
-    history: list[dict[str, float]] = []
-    best_f1, best_epoch, best_state = -1.0, 0, None
-    began = time.monotonic()
-    for epoch in range(1, plan.epochs + 1):
-        epoch_began = time.monotonic()
-        record = _train_epoch(model, training, plan, epoch)
-        seconds = time.monotonic() - epoch_began
-        clean = validate(network, validation, validation.magnitudes, weights)
-        noisy = clean
-        if validation_noisy is not None:
-            noisy = validate(network, validation, validation_noisy, weights)
+    windows = float(np.count_nonzero(training.centre))
+    before, began = state.seconds, time.monotonic()
+    while state.epoch <= plan.epochs and not _patience_ended(state, plan):
+        for _ in _epoch_steps(model, training, plan, state):
+            state.seconds = before + time.monotonic() - began
+            if interruption is not None:
+                interruption.check()
+            if checkpoint is not None and checkpoint.due():
+                checkpoint.save(state, snapshot(network, optimizer))
+        with interruption.at_once() if interruption is not None else nullcontext():
+            clean = noisy = validate(network, validation, validation.magnitudes, weights)
+            if validation_noisy is not None:
+                noisy = validate(network, validation, validation_noisy, weights)
+        record = _training_record(state.totals)
         record |= {f"validation_{name}": value for name, value in noisy.items()}
         record |= {
-            "epoch": epoch,
+            "epoch": state.epoch,
             "validation_clean_f1": clean["f1"],
             "learning_rate": float(np.asarray(optimizer.learning_rate)),
-            "seconds": seconds,
-            "windows_per_second": float(np.count_nonzero(training.centre)) / seconds,
+            "seconds": state.epoch_seconds,
+            "windows_per_second": windows / state.epoch_seconds,
         }
-        history.append(record)
+        state.history.append(record)
         watched = noisy["f1"] if plan.monitor == "noisy" else clean["f1"]
-        if watched > best_f1:
-            best_f1, best_epoch = watched, epoch
+        if watched > state.best_f1:
+            state.best_f1, state.best_epoch = watched, state.epoch
             if plan.keep == "best":
-                best_state = snapshot(network, optimizer)
-        left = (time.monotonic() - began) / epoch * (plan.epochs - epoch)
+                state.best = snapshot(network, optimizer)
+        state.seconds = before + time.monotonic() - began
+        left = state.seconds / state.epoch * (plan.epochs - state.epoch)
         log.info(
             "%s epoch %d/%d: loss %.4f, F1 %.3f; validation loss %.4f, F1 %.3f (clean %.3f); "
             "%.0f windows/s, %s left at most",
             plan.label,
-            epoch,
+            state.epoch,
             plan.epochs,
             record["training_loss"],
             record["training_f1"],
@@ -132,19 +214,20 @@ def train(
             record["windows_per_second"],
             duration(left),
         )
-        if epoch - best_epoch >= plan.patience:
-            log.info(
-                "%s: no better %s validation F1 for %d epochs: stopped",
-                plan.label,
-                plan.monitor,
-                plan.patience,
-            )
-            break
-    log.info("%s: best validation F1 %.3f in epoch %d", plan.label, best_f1, best_epoch)
-    if best_state is None:
-        return history, len(history)
-    restore(network, optimizer, best_state)
-    return history, best_epoch
+        state.epoch, state.step, state.totals, state.epoch_seconds = state.epoch + 1, 0, {}, 0.0
+        if checkpoint is not None and checkpoint.due(epoch_ended=True):
+            checkpoint.save(state, snapshot(network, optimizer))
+    if state.epoch <= plan.epochs:
+        log.info(
+            "%s: no better %s validation F1 for %d epochs: stopped",
+            plan.label,
+            plan.monitor,
+            plan.patience,
+        )
+
+
+def _patience_ended(state: TrainingState, plan: Plan) -> bool:
+    return len(state.history) - state.best_epoch >= plan.patience
 
 
 def predict_logits(network: Any, magnitudes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -229,9 +312,15 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _train_epoch(
-    model: SegmentModel, matrix: FrameMatrix, plan: Plan, epoch: int
-) -> dict[str, float]:
+def _epoch_steps(
+    model: SegmentModel, matrix: FrameMatrix, plan: Plan, state: TrainingState
+) -> Iterator[None]:
+    """Train an epoch from the state's step on, yielding after each with the state up to date.
+
+    All draws are functions of the epoch, so that the steps left are those that
+    an epoch without interruption would have made.
+    """
+    epoch = state.epoch
     rng = np.random.default_rng(purpose_seed(plan.seed, "order of segments", *plan.keys, epoch))
     # Another cut each epoch, so that batches do not keep meeting the same neighbours.
     starts = matrix.segment_starts(plan.segment_frames, int(rng.integers(plan.segment_frames)))
@@ -241,17 +330,25 @@ def _train_epoch(
         levels *= rng.random(len(starts), dtype=np.float32)
     if plan.redraw == "epoch" or plan.noise == "up_to_level":
         model.draw_noise(purpose_seed(plan.seed, "training noise", *plan.keys, epoch))
-    totals = dict.fromkeys(("weighted", "plain", "tp", "estimated", "referenced", "cells"), 0.0)
-    for first in range(0, len(starts), plan.batch_segments):
+    if not state.totals:
+        state.totals = dict.fromkeys(SUMMED, 0.0)
+    began = time.monotonic() - state.epoch_seconds
+    for first in range(state.step * plan.batch_segments, len(starts), plan.batch_segments):
         part = slice(first, first + plan.batch_segments)
         step = model.train_on_batch([starts[part], levels[part]], return_dict=True)
-        for name in totals:
-            totals[name] += float(step[name])
-        if not np.isfinite(totals["weighted"]):
+        for name in SUMMED:
+            state.totals[name] += float(step[name])
+        state.step += 1
+        state.epoch_seconds = time.monotonic() - began
+        if not np.isfinite(state.totals["weighted"]):
             raise FloatingPointError(
                 f"{plan.label} epoch {epoch}: the training loss is not finite; "
                 "lower training.learning_rate"
             )
+        yield
+
+
+def _training_record(totals: dict[str, float]) -> dict[str, float]:
     precision, recall, f1 = precision_recall_f1(
         totals["tp"], totals["estimated"] - totals["tp"], totals["referenced"] - totals["tp"]
     )
