@@ -5,9 +5,12 @@
 CORES ?= all
 PYTEST_ARGS ?=
 
+# Trainings side by side: one on a GPU; without a GPU as many as there are cores.
+GPUS ?= $(shell if [ -e /dev/nvidia0 ]; then echo 1; else nproc; fi)
+
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock setup setup-test clean-setup fetch
+.PHONY: help demo test lint format lock setup setup-test setup-gpu check-cluster clean-setup fetch
 
 # What a shell start-up file, an activated environment or a site's modules may
 # have set, and what would make our Python look in the wrong place for modules,
@@ -31,6 +34,8 @@ help:  ## say what can be made
 	@echo 'make format      put the code into the format that lint asks for'
 	@echo 'make setup       make .venv (demo and test do this themselves)'
 	@echo 'make setup-test  the same, with the test tools'
+	@echo 'make setup-gpu   the same for NVIDIA GPUs; demo and test then use that one (make clean-setup ends it)'
+	@echo 'make check-cluster  look at the queue that a profile submits to, before the first run (PROFILE=profiles/lsf)'
 	@echo 'make clean-setup remove .venv'
 	@echo 'make lock        resolve envs/*.in anew into the lock files and conda environments'
 	@echo
@@ -38,8 +43,12 @@ help:  ## say what can be made
 
 demo: setup
 	@# What the base model needs is made first; the features of the scored splits beside its training.
-	@$(WITH_VENV) snakemake --cores $(CORES) --prioritize base
+	@$(WITH_VENV) snakemake --cores $(CORES) --resources gpu=$(GPUS) --prioritize base
 	@$(WITH_VENV) PYTHONPATH=workflow python -m at4ramt.report.terminal results
+
+# Needs no set-up of ours: that is one of the things it looks at.
+check-cluster:
+	@$(WITH_VENV) PYTHONPATH=workflow python -m at4ramt.cluster.check $(if $(PROFILE),--profile $(PROFILE))
 
 test: lint fetch
 	@$(WITH_VENV) python -m pytest $(PYTEST_ARGS)
@@ -64,6 +73,9 @@ setup:
 
 setup-test:
 	@envs/setup.sh test
+
+setup-gpu:
+	@envs/setup.sh gpu
 
 clean-setup:
 	rm -rf .venv

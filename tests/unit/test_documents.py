@@ -2,9 +2,12 @@
 
 import csv
 import re
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))
 ARMS = ["base", "offset_removed", "clean", "augmented", "adversarial"]
 
 
@@ -28,9 +31,9 @@ def test_the_readme_s_tables_are_those_of_the_results(root):
             assert cells[1:] == [f"{float(value):.3f}" for value in expected]
 
 
-@pytest.mark.parametrize("document", ["README.md", "config/README.md", *(
-    f"docs/{name}.md" for name in ("method", "reruns", "report", "troubleshooting", "licences")
-)])  # fmt: skip
+@pytest.mark.parametrize(
+    "document", ["README.md", "config/README.md", *(str(path) for path in DOCUMENTS)]
+)
 def test_links_within_the_repository_lead_somewhere(root, document):
     text = (root / document).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):

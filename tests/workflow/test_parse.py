@@ -1,9 +1,11 @@
 """On a fresh checkout: plans, lists, lints; and mistakes are told before anything runs."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+from support.checkout import Checkout
 
 SMALL = "tests/workflow/small.yaml"
 PIECES = "tests/workflow/small_pieces.tsv"
@@ -57,3 +59,17 @@ def test_a_mistake_is_told_before_anything_runs(checkout, file, old, new, said):
     assert " ".join(printed.split()) and __import__("re").search(said, printed, flags=16)
     assert "Traceback" not in printed
     assert not (checkout.path / "results").exists()
+
+
+def test_small_jobs_reach_the_queue_in_as_few_submissions_as_the_guide_says(checkout, root):
+    demo = Checkout(checkout.path, options=("--profile", "profiles/lsf"))
+    planned = demo.snakemake("--dry-run")
+    groups = re.findall(r"^\[.*\] Group job (\w+)", planned, re.MULTILINE)
+    alone = re.findall(r"^rule (train_\w+):", planned, re.MULTILINE)
+    guide = (root / "docs" / "cluster.md").read_text(encoding="utf-8")
+    (row,) = (line for line in guide.splitlines() if line.startswith("| the demo |"))
+    said = row.split("|")[4]
+    assert int(said.split("=")[1]) == len(groups) + len(alone)
+    counts = [groups.count(name) for name in ("pianos", "features", "shards")]
+    counts += [alone.count("train_base"), alone.count("train_round"), groups.count("evaluation")]
+    assert [int(n) for n in said.split("=")[0].split("+")] == counts

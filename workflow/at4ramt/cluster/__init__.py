@@ -1,0 +1,1 @@
+"""What a cluster must offer before the first job is submitted."""
