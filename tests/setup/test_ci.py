@@ -1,14 +1,18 @@
-"""In continuous integration a test that does not run is a failure (tests/conftest.py)."""
+"""In continuous integration what is missing is installed (.ci/run) and a test that does not run
+is a failure (tests/conftest.py)."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["pytester"]
 
-RULES = (Path(__file__).resolve().parents[1] / "conftest.py").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+RULES = (ROOT / "tests" / "conftest.py").read_text()
 RUNS = "\ndef test_that_runs():\n    pass\n"
 
 
@@ -47,3 +51,44 @@ def test_what_runs_passes_in_ci(folder, monkeypatch):
     done = folder.runpytest_inprocess("-p", "no:hypothesispytest")
     assert done.ret == pytest.ExitCode.OK
     done.assert_outcomes(passed=1)
+
+
+NEEDED = ["chromium", "gawk", "git", "make", "munged", "python3", "slurmctld", "slurmd"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "packages"),
+    [
+        ([], None),
+        (["chromium", "gawk"], {"chromium", "gawk"}),
+        (["slurmctld", "slurmd", "munged"], {"slurm-wlm", "munge"}),
+        (["slurmd"], {"slurm-wlm"}),
+        (["python3"], {"python3", "python3-venv"}),
+    ],
+    ids=["nothing", "browser", "slurm", "half a slurm", "python"],
+)
+def test_what_the_tests_need_is_installed_before_they_run(tmp_path, missing, packages):
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("bash", "dirname", "id", "mkdir", "mktemp", "rm", "tail"):
+        (commands / name).symlink_to(shutil.which(name))
+    stubs = dict.fromkeys(set(NEEDED) - set(missing), "")
+    stubs |= {"make": "echo make $*", "apt-get": "echo apt-get $* >&2", "sudo": 'shift; "$@"'}
+    for name, script in stubs.items():
+        (commands / name).write_text(f"#!/bin/sh\n{script}\n")
+        (commands / name).chmod(0o755)
+
+    script = tmp_path / ".ci" / "run"
+    script.parent.mkdir()
+    # Not this machine's daemons.
+    script.write_text((ROOT / ".ci" / "run").read_text().replace("/usr/sbin", str(commands)))
+    done = subprocess.run(
+        [commands / "bash", script],
+        env={"PATH": str(commands), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "make test"
+    announced = [line for line in done.stdout.splitlines() if line.startswith("ci: installing ")]
+    assert [set(line.split()[2:]) for line in announced] == ([packages] if packages else [])
