@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config", "envs", "profiles", "workflow")
 SMALL = ("--configfile", "tests/workflow/small.yaml")
+QUEUED = ("--configfile", "tests/cluster/cluster.yaml")
 LOCAL = ("--resources", "gpu=2", *SMALL, "--cores", "2")
 
 

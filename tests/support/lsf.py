@@ -30,6 +30,7 @@ class Interval:
     """From when to when a job ran; no end while it does."""
 
     job_id: int
+    submitted: float
     start: float
     end: float | None
     gpus: int
@@ -126,10 +127,14 @@ class Lsf:
     def intervals(self) -> list[Interval]:
         """Return when each job ran, in the order of submission."""
         return [
-            Interval(number, job.started, job.ended, job.submission.gpus)
+            Interval(number, job.submitted, job.started, job.ended, job.submission.gpus)
             for number, job in self._cluster.jobs().items()
             if job.started is not None
         ]
+
+    def exhaust(self, job_id: int) -> None:
+        """Let a job's run limit come now."""
+        (self._cluster.home / f"{job_id}.exhausted").touch()
 
     def kill_host(self, job_id: int) -> None:
         """Kill a job as a crash of its host does, which LSF has noticed: it has failed."""

@@ -19,6 +19,8 @@ from typing import Self
 
 # A job's own `sbatch` and `srun` options would be taken for ours if the tests run in a Slurm job.
 CLIENT_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SCANCEL_", "SQUEUE_", "SINFO_")
+# Any device file does.
+GPUS = ("/dev/null", "/dev/zero")
 ENDED = {"CANCELLED", "COMPLETED", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
 
 # proctrack and task: without cgroups, which a container may not have. config_overrides: the node
@@ -50,7 +52,7 @@ MinJobAge=3600
 KillWait=10
 DefMemPerCPU=500
 GresTypes=gpu
-NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} Gres=gpu:1
+NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}
 PartitionName=tests Nodes=node Default=YES State=UP DefaultTime=60
 """
 
@@ -67,19 +69,20 @@ class Job:
     gpus: int
     memory_mb: int
     minutes: int
+    submitted: float
     started: float | None
     ended: float | None
 
 
 class Slurm:
-    """A running Slurm with one node, one partition and one GPU (which is /dev/null).
+    """A running Slurm with one node, one partition and a GPU or two (which are not GPUs).
 
     With this as a context manager the node is ready; `environment()` is what a process needs to
     submit to it. Leaving kills everything, running jobs included.
     """
 
-    def __init__(self, cpus: int = 4, memory_mb: int = 32000) -> None:
-        self.cpus, self.memory_mb = cpus, memory_mb
+    def __init__(self, cpus: int = 4, memory_mb: int = 32000, gpus: int = 1) -> None:
+        self.cpus, self.memory_mb, self.gpus = cpus, memory_mb, gpus
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -143,6 +146,12 @@ class Slurm:
         """Cancel a job as a user does: TERM, and KILL ten seconds later."""
         self.run("scancel", str(job_id))
 
+    def freeze(self, job_id: int, program: str) -> None:
+        """Let a program of a job stand still until the job is ended: Slurm sends a CONT before."""
+        for process in self.processes(job_id):
+            if program.encode() in Path(f"/proc/{process}/cmdline").read_bytes():
+                os.kill(process, signal.SIGSTOP)
+
     def exhaust(self, job_id: int) -> None:
         """Let a running job's time be up; the controller looks every 30 seconds."""
         self.run("scontrol", "update", f"JobId={job_id}", "TimeLimit=0")
@@ -198,10 +207,12 @@ class Slurm:
             controller_port=controller_port,
             node_port=node_port,
             cpus=self.cpus,
-            memory_mb=self.memory_mb,
+            memory=self.memory_mb,
+            gpus=self.gpus,
         )
         (folder / "slurm.conf").write_text(settings)
-        (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")
+        devices = "".join(f"Name=gpu File={device}\n" for device in GPUS[: self.gpus])
+        (folder / "gres.conf").write_text(devices)
 
         files = {"socket": "munge.socket", "key-file": "munge.key", "log-file": "munged.log"}
         files |= {"pid-file": "munged.pid", "seed-file": "munged.seed"}
@@ -262,6 +273,7 @@ def _job(line: str) -> Job:
         gpus=int(fields.get("TresPerJob", "0").rpartition(":")[2]),  # gres:gpu:1, from --gpus
         memory_mb=_megabytes(tres["mem"]),
         minutes=_minutes(fields["TimeLimit"]),
+        submitted=datetime.fromisoformat(fields["SubmitTime"]).timestamp(),
         # Of a job that waits or runs these are the scheduler's expectation.
         started=_time(fields["StartTime"]) if state != "PENDING" else None,
         ended=_time(fields["EndTime"]) if state in ENDED else None,

@@ -14,8 +14,6 @@ def start_log(path: str | Path, job: str) -> logging.Logger:
     """Return the logger of one job, writing to ``path`` and to standard error.
 
     ``job`` names the job in the terminal, where several jobs share the screen.
-    The log of the attempt before is kept as ``<name>.previous.log``: it says why
-    a retried job had to be retried.
     An uncaught exception ends the log with its traceback; for an
     :class:`InputError` the terminal gets the message alone.
     """
@@ -25,10 +23,7 @@ def start_log(path: str | Path, job: str) -> logging.Logger:
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size:
-        path.replace(path.with_suffix(".previous.log"))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)

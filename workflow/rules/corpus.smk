@@ -71,7 +71,7 @@ rule prepare_piano:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2600,
-        runtime=lambda wildcards, attempt: attempt * 10,
+        runtime=10,
     params:
         sha256=lambda wildcards: list(
             archives_of(INSTRUMENTS, SOURCES, wildcards.instrument)["sha256"]
@@ -103,7 +103,7 @@ rule render_piece:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1600,
-        runtime=lambda wildcards, attempt: attempt * 2,
+        runtime=2,
     params:
         piece=lambda wildcards: render_settings(
             PIECES, WORKS, INSTRUMENTS, SOURCES, wildcards.piece

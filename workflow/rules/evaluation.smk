@@ -31,7 +31,7 @@ rule evaluate_model:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 3000,
-        runtime=lambda wildcards, attempt: attempt * 60,
+        runtime=60,
     params:
         shards={split: shards_of(split) for split in evaluated_splits()},
         features=config["features"],

@@ -33,7 +33,7 @@ rule extract_cqt:
             attempt * 200 * (4 + int(5 * input.size_mb) // 200)
         ),
         # Seconds of work a piece, and a minute for a cold network file system.
-        runtime=lambda wildcards, attempt: attempt * 3,
+        runtime=3,
     params:
         features=config["features"],
         instrument=lambda wildcards: PIECES.loc[wildcards.piece, "instrument"],

@@ -32,7 +32,7 @@ rule build_shard:
     resources:
         # One piece is in memory at a time.
         mem_mb=lambda wildcards, attempt: attempt * 1000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        runtime=20,
     params:
         frame_step=config["shards"]["frame_step"],
         minimum_level=config["shards"]["minimum_level"],

@@ -62,8 +62,7 @@ def bjobs(cluster: Cluster, argv: list[str]) -> int:
         chosen = {n: known[n] for n in asked.ids if n in known}
         missing = [n for n in asked.ids if n not in known]
     elif asked.J:
-        pattern = ".*".join(map(re.escape, asked.J.split("*")))
-        chosen = {n: j for n, j in chosen.items() if re.fullmatch(pattern, j.submission.job_name)}
+        chosen = {n: j for n, j in chosen.items() if _is_named(j, asked.J)}
         missing = [] if chosen else [asked.J]
     fields = asked.o.split()
     if chosen and not asked.noheader:
@@ -93,15 +92,23 @@ def _describe(job: Job) -> dict[str, str]:
     }
 
 
+def _is_named(job: Job, pattern: str) -> bool:
+    expression = ".*".join(map(re.escape, pattern.split("*")))
+    return re.fullmatch(expression, job.submission.job_name) is not None
+
+
 def bkill(cluster: Cluster, argv: list[str]) -> int:
-    """Ask for the end of jobs; `0` is all of them. Who waits in the queue leaves it at once."""
+    """Ask for the end of jobs; `0` is all, or all of a name. What still waits ends at once."""
     parser = _Parser("bkill")
+    parser.add_argument("-J", default="*")
     parser.add_argument("ids", nargs="+", type=int)
-    ids = parser.parse_args(argv).ids
+    asked = parser.parse_args(argv)
+    ids = asked.ids
     failed = False
     with cluster.changing() as jobs:
         if ids == [0]:
-            ids = [number for number, job in jobs.items() if job.state not in FINISHED]
+            left = {n: job for n, job in jobs.items() if job.state not in FINISHED}
+            ids = [number for number, job in left.items() if _is_named(job, asked.J)]
             if not ids:
                 print("No matching job found", file=sys.stderr)
                 return FAILED

@@ -59,6 +59,7 @@ def _run(cluster: Cluster, job: Job, spool: dict[str, Path]) -> tuple[int, str]:
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return 2, NO_DIRECTORY
     limit = job.started + request.minutes * settings.minute_seconds
+    exhausted = cluster.home / f"{request.job_id}.exhausted"
     while True:
         try:
             process.wait(POLL_SECONDS)
@@ -67,7 +68,7 @@ def _run(cluster: Cluster, job: Job, spool: dict[str, Path]) -> tuple[int, str]:
             now = time.time()
         if reason != OWNER and cluster.jobs()[request.job_id].killed:
             reason, signals = OWNER, _terminate(now, settings.terminate_seconds)
-        elif not reason and now >= limit:
+        elif not reason and (now >= limit or exhausted.exists()):
             killing = now + WARNING_MINUTES * settings.minute_seconds
             signals = [(now, signal.SIGUSR2), *_terminate(killing, settings.terminate_seconds)]
             reason = RUN_LIMIT

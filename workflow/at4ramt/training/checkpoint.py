@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from at4ramt.errors import InputError
 from at4ramt.files import file_digest, remove_leftovers, value_digest, whole_file
+from at4ramt.training.backend import place
 
 log = logging.getLogger("at4ramt")
 
@@ -51,6 +52,7 @@ class TrainingState:
         epoch_seconds: time spent in the epoch in progress.
         seconds: time spent in all, over all attempts.
         resumed: how often it was gone on from a checkpoint.
+        saved: why, when and where it was last saved.
         best: the variables after the best epoch, if they are to be kept.
     """
 
@@ -63,6 +65,7 @@ class TrainingState:
     epoch_seconds: float = 0.0
     seconds: float = 0.0
     resumed: int = 0
+    saved: str = ""
     best: list[npt.NDArray] | None = None
 
 
@@ -86,8 +89,11 @@ class Checkpoint:
         share = EPOCH_SHARE if epoch_ended else 1.0
         return time.monotonic() - self._saved >= share * self.interval
 
-    def save(self, state: TrainingState, variables: Sequence[npt.NDArray]) -> None:
+    def save(
+        self, state: TrainingState, variables: Sequence[npt.NDArray], reason: str = "in passing"
+    ) -> None:
         """Write the state, whole or not at all."""
+        state.saved = f"{reason}, {time.strftime('%Y-%m-%d %H:%M:%S')}, {place()}"
         record = {k: v for k, v in vars(state).items() if k != "best"}
         arrays: dict[str, Any] = {f"variable_{i:04d}": value for i, value in enumerate(variables)}
         arrays |= {f"best_{i:04d}": value for i, value in enumerate(state.best or [])}

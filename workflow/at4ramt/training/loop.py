@@ -112,12 +112,13 @@ def train(
             restore(network, optimizer, variables)
             state.resumed += 1
             log.info(
-                "%s: going on from the checkpoint %s: epoch %d/%d after %d of its steps",
+                "%s: going on from the checkpoint %s: epoch %d/%d after %d of its steps (saved %s)",
                 plan.label,
                 checkpoint.state_path,
                 state.epoch,
                 plan.epochs,
                 state.step,
+                state.saved,
             )
         with Interruption() as interruption:
             try:
@@ -133,7 +134,7 @@ def train(
                     interruption,
                 )
             except Interrupted as interrupted:
-                checkpoint.save(state, snapshot(network, optimizer))
+                checkpoint.save(state, snapshot(network, optimizer), f"on {interrupted.name}")
                 log.warning(
                     "%s: %s in epoch %d/%d after %d of its steps; saved as %s; "
                     "the next attempt goes on from there",

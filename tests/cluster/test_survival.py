@@ -1,0 +1,182 @@
+"""Killed trainings and killed masters: started again, they end as if nothing had happened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from support.checkout import QUEUED, Checkout
+from support.killing import (
+    EPOCHS,
+    Master,
+    linked,
+    log,
+    model,
+    nothing_is_left_over,
+    remove,
+    same_training,
+    states,
+)
+from support.lsf import Lsf
+
+SCORES = "results/evaluation/scores.parquet"
+EVALUATION = ("results/evaluation", "results/tables", "results/figures", "results/report.html")
+LSF = ("--profile", "profiles/lsf", "--seconds-between-status-checks", "1")
+ARMS = ("adversarial", "clean")
+
+
+# --- Trainings -----------------------------------------------------------------------------------
+
+
+# What ends a training: the run limit, its owner, the death of its host.
+Kill = Callable[[Lsf, int], object]
+RUN_LIMIT: Kill = Lsf.exhaust
+BKILL: Kill = lambda lsf, job: lsf.run("bkill", str(job))  # noqa: E731
+HOST: Kill = Lsf.kill_host
+
+
+@pytest.mark.parametrize(
+    ("orphans", "kills"),
+    [
+        # What the job's first process leaves behind has time to save its state,
+        ("leave", {"adversarial": (RUN_LIMIT, "SIGUSR2"), "clean": (BKILL, "SIGINT")}),
+        # or is killed with it, and the last state is one of those saved on the way.
+        ("kill", {"adversarial": (RUN_LIMIT, ""), "clean": (HOST, "")}),
+    ],
+)
+def test_a_killed_training_is_submitted_again_and_ends_like_one_left_alone(
+    undisturbed: Checkout, tmp_path: Path, orphans: str, kills: dict[str, tuple[Kill, str]]
+) -> None:
+    with Lsf(tmp_path / "lsf", gpus=2, terminate_seconds=5, orphans=orphans) as lsf:
+        checkout = linked(
+            undisturbed,
+            tmp_path / "at4ramt",
+            *(*QUEUED, "longer.yaml", *LSF),
+            **lsf.environment(),
+            AT4RAMT_GPU="optional",
+            AT4RAMT_CHECKPOINT_SECONDS="0.2",
+        )
+        remove(checkout, "results/models/*/seed_0/round_*", "logs/train_round")
+        alive = set(kills)
+
+        def in_epoch_2() -> list[str]:
+            return [arm for arm in alive if f"epoch 2/{EPOCHS}:" in log(checkout, arm)]
+
+        with Master(checkout, *map(model, kills)) as master:
+            while alive:
+                master.await_("a training's second epoch", in_epoch_2)
+                arm = in_epoch_2()[0]
+                (job,) = (s.job_id for s in lsf.submissions() if f"arm={arm}," in s.job_name)
+                assert lsf.state(job) == "RUN"
+                kill, signal = kills[arm]
+                kill(lsf, job)
+                assert lsf.wait(job) == "EXIT"
+                master.await_("the end of its processes", lambda job=job: not lsf.processes(job))
+                assert f"epoch {EPOCHS}/" not in log(checkout, arm)
+                assert f"{signal} in epoch" in log(checkout, arm) or not signal
+                assert states(checkout, f"{arm}/seed_0/round_01")
+                assert not (checkout.path / model(arm)).exists()
+                alive.remove(arm)
+            said = master.end()
+        assert "TERM_RUNLIMIT" in said
+        assert len(lsf.submissions()) == 2 * len(kills)
+    for arm in kills:
+        found = re.search(r"going on from the checkpoint \S+: epoch (\d+)/", log(checkout, arm))
+        assert int(found[1]) >= 2
+        assert "epoch 1/" not in log(checkout, arm)
+        same_training(checkout, undisturbed, arm)
+    assert "found before the interruption" in log(checkout, "adversarial")
+    assert nothing_is_left_over(checkout)
+
+
+# --- Masters -------------------------------------------------------------------------------------
+
+# Where the master is killed: in a job of this rule, as soon as such a file is there.
+PHASES = {
+    "extract_cqt": "results/features/*.parquet",
+    "train_base": "results/checkpoints/base/seed_0/state_*",
+    "train_round": "results/checkpoints/*/seed_0/round_02/state_*",
+    "evaluate_model": "results/evaluation/models/**/*.scores.parquet",
+    "plot_rounds": SCORES,
+}
+
+
+def await_phase(master: Master, checkout: Checkout, phase: str) -> None:
+    def reached() -> bool:
+        return any(checkout.path.glob(PHASES[phase])) and phase in master.jobs()
+
+    master.await_(f"a job of {phase}", reached)
+
+
+def finished_outputs(said: str) -> Iterator[str]:
+    """Return the outputs of the jobs that a master reported as finished."""
+    done = set(re.findall(r"Finished jobid: (\d+) ", said))
+    for block in re.findall(r"rule \w+:\n((?:    .*\n)+)", said):
+        output = re.search(r"^    output: (.*)$", block, re.MULTILINE)
+        if output and re.search(r"^    jobid: (\d+)$", block, re.MULTILINE)[1] in done:
+            yield from output[1].split(", ")
+
+
+def made(checkout: Checkout, outputs: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return which files these outputs are, and when they were written."""
+    stats = {output: (checkout.path / output).stat() for output in outputs}
+    return {output: (stat.st_ino, stat.st_mtime_ns) for output, stat in stats.items()}
+
+
+def test_a_master_killed_in_each_phase_goes_on_where_it_was(
+    finished: Checkout, tmp_path: Path
+) -> None:
+    checkout = linked(finished, tmp_path / "at4ramt", AT4RAMT_CHECKPOINT_SECONDS="0")
+    for piece in ("*fur_elise-0_SalamC5*", "*Maestro_4-0*", "*Maestro_2-1*"):
+        remove(checkout, f"results/corpus/*/MUS/{piece}", f"results/features/{piece}")
+    remove(checkout, "results/shards", "results/models", *EVALUATION)
+    files = (path for path in checkout.path.glob("results/**/*") if path.is_file())
+    kept = made(checkout, (str(path.relative_to(checkout.path)) for path in files))
+    for phase in PHASES:
+        with Master(checkout) as master:
+            await_phase(master, checkout, phase)
+            master.kill()
+        assert made(checkout, kept) == kept
+        kept |= made(checkout, finished_outputs(master.said))
+        assert phase in checkout.planned(), "no job of this phase was under way"
+        assert "LockException" in checkout.snakemake(fails=True)
+        checkout.snakemake("--unlock")
+    checkout.snakemake()
+    assert made(checkout, kept) == kept
+    assert (checkout.path / SCORES).read_bytes() == (finished.path / SCORES).read_bytes()
+    assert (checkout.path / "results/report.html").exists()
+    assert nothing_is_left_over(checkout)
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["bkill", "left"])
+def test_a_master_killed_with_jobs_in_the_queue_goes_on_where_it_was(
+    finished: Checkout, tmp_path: Path, ended: bool
+) -> None:
+    with Lsf(tmp_path / "lsf", slots=8, gpus=1) as lsf:
+        checkout = linked(
+            finished,
+            tmp_path / "at4ramt",
+            *(*QUEUED, *LSF),
+            **lsf.environment(),
+            AT4RAMT_GPU="optional",
+        )
+        remove(checkout, "results/models/*/seed_0/round_02.*", "logs/train_round", *EVALUATION)
+        with Master(checkout, SCORES) as master:
+            logs = checkout.path / "logs/train_round"
+            master.await_("a training", lambda: any(logs.glob("*/seed_0/round_02.log")))
+            master.kill()
+        left = [job.job_id for job in lsf.submissions()]
+        assert {"RUN", "PEND"} <= {lsf.state(job) for job in left}
+        if ended:  # as docs/cluster.md says; without it, work is done twice
+            assert lsf.run("bkill", "-J", "Snakemake_*", "0").returncode == 0
+            assert "EXIT" in {lsf.wait(job) for job in left}
+        checkout.snakemake("--unlock")
+        checkout.snakemake(SCORES)
+        second = [run for run in lsf.intervals() if run.job_id not in left]
+        first = [run for run in lsf.intervals() if run.job_id in left]
+        assert (max(run.end for run in first) > min(run.submitted for run in second)) is not ended
+        print(lsf.intervals())
+    assert (checkout.path / SCORES).read_bytes() == (finished.path / SCORES).read_bytes()
+    assert nothing_is_left_over(checkout)
