@@ -177,6 +177,5 @@ def test_a_master_killed_with_jobs_in_the_queue_goes_on_where_it_was(
         second = [run for run in lsf.intervals() if run.job_id not in left]
         first = [run for run in lsf.intervals() if run.job_id in left]
         assert (max(run.end for run in first) > min(run.submitted for run in second)) is not ended
-        print(lsf.intervals())
     assert (checkout.path / SCORES).read_bytes() == (finished.path / SCORES).read_bytes()
     assert nothing_is_left_over(checkout)

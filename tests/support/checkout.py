@@ -42,8 +42,10 @@ class Checkout:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start snakemake in a session of its own; what it prints is in the pipe."""
+        # A test run that was itself started in the background hands down an ignored INT.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "snakemake"]
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *self.options, *arguments],
+            [*command, *self.options, *arguments],
             cwd=self.path,
             env={k: v for k, v in self.environment.items() if k != "PYTHONPATH"},
             text=True,
