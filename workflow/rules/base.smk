@@ -22,7 +22,7 @@ rule train_base:
     # jobs fill the other cores. A profile may set more (set-threads).
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        mem_mb=lambda wildcards, attempt: min(attempt, 2) * 4000,
         # A slice, not the whole: what it does not suffice for goes on from the checkpoint when
         # the profile tries again.
         runtime=240,

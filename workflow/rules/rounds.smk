@@ -23,7 +23,7 @@ rule train_round:
         "../../envs/training-gpu.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        mem_mb=lambda wildcards, attempt: min(attempt, 2) * 4000,
         # A slice, not the whole: what it does not suffice for goes on from the checkpoint when
         # the profile tries again.
         runtime=240,
