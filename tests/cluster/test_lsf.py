@@ -15,6 +15,7 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 from support.checkout import QUEUED, Checkout, copy_repository
+from support.killing import EPOCHS, LONGER
 from support.lsf import Lsf
 from support.lsf_stub.request import Submission
 
@@ -147,6 +148,28 @@ def test_a_lost_training_leaves_no_half_model_and_the_message_names_what_is_miss
     assert "MissingOutputException" in printed
     assert MODEL in printed
     assert not (ready.path / MODEL).exists()
+
+
+def test_the_older_model_that_a_lost_training_leaves_is_not_taken_for_its_result(
+    lsf: Lsf, ready: Checkout
+) -> None:
+    (ready.path / "longer.yaml").write_text(LONGER, encoding="utf-8")
+    longer = Checkout(ready.path, (*QUEUED, "longer.yaml", *PROFILE), ready.environment)
+    first = MODEL.replace("02", "01")
+    gpu = ("-R", "rusage[ngpus_excl_p=1]")
+    assert lsf.run("bsub", "-q", "gpu.4h", "-W", "60", *gpu, "sleep 600").returncode == 0
+    with longer.start("--retries", "0", MODEL) as master:
+        # It waits for the GPU: nothing of it has run when its host is lost.
+        lsf.wait_for_submissions(2)
+        lsf.lose(2)
+        lsf.run("bkill", "1")
+        printed, _ = master.communicate(timeout=300)
+    assert master.returncode == 1, printed
+    assert f"{first}: was trained with rounds.epochs 1 (now {EPOCHS})" in printed
+    assert "delete this file and run snakemake again" in printed
+    assert not (ready.path / MODEL).exists()
+    (ready.path / first).unlink()
+    assert longer.planned(MODEL)["train_round"] == 2
 
 
 def test_memory_per_job_and_the_newer_gpu_option_are_lines_to_change(

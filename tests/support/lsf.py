@@ -113,6 +113,14 @@ class Lsf:
             time.sleep(0.05)
         return state
 
+    def wait_for_submissions(self, count: int, seconds: float = 120) -> None:
+        """Wait until so many jobs have been submitted."""
+        until = time.monotonic() + seconds
+        while len(self.submissions()) < count:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{len(self.submissions())} jobs after {seconds} s, not {count}")
+            time.sleep(0.05)
+
     def running(self) -> list[int]:
         return [number for number, job in self._cluster.jobs().items() if job.state == "RUN"]
 

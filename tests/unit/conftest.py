@@ -46,14 +46,15 @@ def write_pieces(demo_config: dict) -> Callable[[Path, Sequence[str]], list[Path
 
 
 @pytest.fixture(scope="session")
-def write_shard(write_pieces: Callable) -> Callable[..., str]:
+def write_shard(write_pieces: Callable, demo_config: dict) -> Callable[..., str]:
     """A function that writes a shard of such pieces and returns its path."""
 
     def write(path: Path, names: Sequence[str], minimum_level: float = 1e-3) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         build_shard(
             write_pieces(path.parent, names), path,
-            split="test", instrument=path.stem, frame_step=2, minimum_level=minimum_level,
+            split="test", instrument=path.stem, features=demo_config["features"],
+            frame_step=2, minimum_level=minimum_level,
         )  # fmt: skip
         return str(path)
 

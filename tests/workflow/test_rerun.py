@@ -50,6 +50,21 @@ def test_the_configuration_of_a_round_reruns_it_and_the_later_ones(small_run, ed
     )
 
 
+def test_models_that_are_kept_from_another_configuration_are_not_taken_for_this_one_s(
+    linked_copy, edited
+):
+    edited(
+        linked_copy.path / "tests" / "workflow" / "small.yaml",
+        "  count: 3",
+        "  count: 3\n  overrides: {2: {maximum_level: 0.3}}",
+    )
+    kept = ("--rerun-triggers", "mtime", "--force")
+    levels = linked_copy.snakemake(*kept, "results/tables/levels.csv", fails=True)
+    third = linked_copy.snakemake(*kept, ROUND_2.replace("02", "03"), fails=True)
+    for printed in (levels, third):
+        assert f"{ROUND_2}: was trained with rounds.maximum_level 0.34 (now 0.3)" in printed
+
+
 @pytest.mark.parametrize(
     ("module", "stale", "fresh"),
     [

@@ -59,6 +59,22 @@ def round_settings(config: dict[str, Any], number: int) -> dict[str, Any]:
     return rounds | overrides.get(number, {})
 
 
+def training_config(config: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return the sections that the training of one round depends on; 0 is the base."""
+    own = {"base": config["base"]} if number == 0 else {"rounds": round_settings(config, number)}
+    shared = ("features", "shards", "network", "training")
+    return {name: config[name] for name in shared} | own
+
+
+def evaluation_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what the scores of a model depend on, beside the model and the shards."""
+    return {
+        "features": config["features"],
+        "evaluation": {key: config["evaluation"][key] for key in ("levels", "splits", "offset")},
+        "maximum_level": config["rounds"]["maximum_level"],
+    }
+
+
 def key_table(schema_path: str | Path = SCHEMA) -> str:
     """Return a Markdown table of every key, with type, unit, demo value and paper section."""
     schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))

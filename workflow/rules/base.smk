@@ -28,7 +28,7 @@ rule train_base:
         runtime=240,
         gpu=1,
     params:
-        config=sections("features", "shards", "network", "training", "base"),
+        config=training_config(config, 0),
         # No output: Snakemake deletes the outputs of a failed job, and this outlives it.
         checkpoints="results/checkpoints/base/seed_{seed}",
         code=source_digest(*TRAINING_MODULES),

@@ -15,7 +15,7 @@ os.environ.update(PYTHONPATH=PACKAGE_PATH)
 # A user's ~/.keras/keras.json would choose another backend.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-from at4ramt.config import check_config, round_settings
+from at4ramt.config import check_config, evaluation_config, round_settings, training_config
 from at4ramt.corpus.pieces import read_instruments, read_pieces, read_sources, read_works
 from at4ramt.errors import InputError
 from at4ramt.files import source_digest

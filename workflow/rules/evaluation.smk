@@ -34,9 +34,7 @@ rule evaluate_model:
         runtime=60,
     params:
         shards={split: shards_of(split) for split in evaluated_splits()},
-        features=config["features"],
-        evaluation={key: config["evaluation"][key] for key in ("levels", "splits", "offset")},
-        maximum_level=config["rounds"]["maximum_level"],
+        config=evaluation_config(config),
         code=source_digest(
             "evaluation.confusion",
             "evaluation.metrics",
@@ -54,11 +52,12 @@ rule evaluate_model:
 
 rule collect_scores:
     input:
-        [
+        parts=[
             stem_of(*model).replace("results/models", "results/evaluation/models")
             + ".{table}.parquet"
             for model in MODELS
         ],
+        cards=[stem_of(*model) + ".json" for model in MODELS],
     output:
         "results/evaluation/{table}.parquet",
     log:
@@ -72,6 +71,7 @@ rule collect_scores:
         mem_mb=2000,
         runtime=20,
     params:
+        config=evaluation_config(config),
         code=source_digest("evaluation.collect", "evaluation.tables"),
     script:
         "../scripts/collect_scores.py"
@@ -95,6 +95,7 @@ rule write_levels:
         runtime=20,
     params:
         shards={split: shards_of(split) for split in PIECES["split"].unique()},
+        rounds=[number for _, _, number in TRAINED],
         features=config["features"],
         code=source_digest("evaluation.collect", "evaluation.snr", "features.frames"),
     script:

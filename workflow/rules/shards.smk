@@ -34,6 +34,7 @@ rule build_shard:
         mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=20,
     params:
+        features=config["features"],
         frame_step=config["shards"]["frame_step"],
         minimum_level=config["shards"]["minimum_level"],
         code=source_digest("features.cqt", "features.piece_features", "features.shards"),

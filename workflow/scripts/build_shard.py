@@ -12,6 +12,7 @@ build_shard(
     snakemake.output.shard,
     split=snakemake.wildcards.split,
     instrument=snakemake.wildcards.instrument,
+    features=snakemake.params.features,
     frame_step=snakemake.params.frame_step,
     minimum_level=snakemake.params.minimum_level,
 )

@@ -6,4 +6,9 @@ start_log(snakemake.log[0], f"collect_scores {snakemake.wildcards.table}")
 
 from at4ramt.evaluation.collect import collect_table
 
-collect_table(snakemake.input, snakemake.output[0])
+collect_table(
+    snakemake.input.parts,
+    snakemake.input.cards,
+    snakemake.output[0],
+    made_with=snakemake.params.config,
+)

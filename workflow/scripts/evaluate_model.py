@@ -11,10 +11,7 @@ score_model(
     snakemake.input.model,
     params.shards,
     dict(snakemake.output.items()),
-    config={
-        "features": params.features,
-        "evaluation": params.evaluation,
-        "maximum_level": params.maximum_level,
-    },
+    config=params.config,
+    shard_settings=snakemake.config["shards"],
     threads=snakemake.threads,
 )

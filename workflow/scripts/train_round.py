@@ -7,6 +7,7 @@ start_log(snakemake.log[0], f"train_round {names.arm} seed {names.seed} round {n
 
 import pandas as pd
 
+from at4ramt.config import training_config
 from at4ramt.training.jobs import train_round
 
 lead = snakemake.input.get("lead")
@@ -21,13 +22,14 @@ train_round(
     arm=names.arm,
     seed=int(names.seed),
     number=int(names.round),
-    config={**snakemake.params.config, "rounds": snakemake.params.rounds},
+    config=snakemake.params.config,
     code=snakemake.params.code,
     checkpoints=snakemake.params.checkpoints,
     threads=snakemake.threads,
     gpus=snakemake.resources.get("gpu", 0),
     gpu_required=bool(snakemake.resources.get("gpu_required", 0)),
-    # Not among the params: another number of rounds retrains none.
+    # Not among the params: neither asks for training again.
     of_rounds=snakemake.config["rounds"]["count"],
+    parent_config=training_config(snakemake.config, int(names.round) - 1),
     epochs=len(pd.read_parquet(lead, columns=["epoch"])) if lead else None,
 )

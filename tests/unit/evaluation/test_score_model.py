@@ -1,12 +1,17 @@
 """Scores of a model, against windows gathered and counted one by one."""
 
+import copy
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from at4ramt.errors import InputError
 from at4ramt.evaluation.collect import collect_table
 from at4ramt.evaluation.score_model import remove_offset, score_model
 from at4ramt.evaluation.tables import read_scores
+from at4ramt.files import file_digest, write_json
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.backend import start_backend
 from at4ramt.training.losses import loss_weights
@@ -43,14 +48,13 @@ def scored(tmp_path_factory, write_shard, demo_config):
     outputs = {name: str(folder / f"{name}.parquet") for name in TABLES}
     score_model(
         str(folder / "model.keras"), {"test": [shard]}, outputs,
-        config={
-            "features": demo_config["features"],
-            "evaluation": EVALUATION,
-            "maximum_level": 0.34,
-        },
-        threads=1,
+        config=made_with(demo_config), shard_settings=demo_config["shards"], threads=1,
     )  # fmt: skip
     return network, weights, pd.read_parquet(shard), outputs
+
+
+def made_with(config):
+    return {"features": config["features"], "evaluation": EVALUATION, "maximum_level": 0.34}
 
 
 def by_hand(network, table, piece, level, offset):
@@ -134,10 +138,21 @@ def test_confusion_and_frame_sums_agree_with_the_scores(scored):
         assert mass == pytest.approx(errors.loc[condition, "n_ref"])
 
 
-def test_collected_parts_are_a_scores_table(scored, tmp_path):
-    collected = tmp_path / "scores.parquet"
-    collect_table([scored[3]["scores"]], str(collected))
+def test_collected_parts_are_a_scores_table(scored, demo_config, tmp_path):
+    card, collected = tmp_path / "model.json", str(tmp_path / "scores.parquet")
+    part = scored[3]["scores"]
+    model = Path(part).with_name("model.keras")
+    write_json(card, {"model_sha256": file_digest(model)})
+    collect_table([part], [str(card)], collected, made_with=made_with(demo_config))
     assert len(read_scores(collected)) == 2 * 2 * 3 * 2 * 56
+
+    other = copy.deepcopy(made_with(demo_config))
+    other["evaluation"]["offset"] = "mean"
+    with pytest.raises(InputError, match=r"was made with evaluation\.offset median \(now mean\)"):
+        collect_table([part], [str(card)], collected, made_with=other)
+    write_json(card, {"model_sha256": "another model's"})
+    with pytest.raises(InputError, match=r"not made from the \S+model\.keras that is there"):
+        collect_table([part], [str(card)], collected, made_with=made_with(demo_config))
 
 
 def test_an_offset_is_taken_off_each_frame():

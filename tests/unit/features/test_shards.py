@@ -13,7 +13,7 @@ import soundfile
 
 from at4ramt.errors import InputError
 from at4ramt.features.piece_features import extract_piece
-from at4ramt.features.shards import build_shard, fixed_list_values, read_shard
+from at4ramt.features.shards import build_shard, check_shards, fixed_list_values, read_shard
 
 FEATURES = {
     "sample_rate_hz": 16000,
@@ -23,7 +23,8 @@ FEATURES = {
     "pitches": 56,
     "margin_pitches": 4,
 }
-OPTIONS = {"split": "test", "instrument": "Y", "frame_step": 2, "minimum_level": 1e-3}
+SHARDS = {"frame_step": 2, "minimum_level": 1e-3}
+OPTIONS = {"split": "test", "instrument": "Y", "features": FEATURES, **SHARDS}
 
 
 def make_piece(folder: Path, name: str, seed: int, **changes: int) -> Path:
@@ -161,9 +162,23 @@ def test_a_piece_given_twice(features: list[Path], tmp_path: Path) -> None:
 
 def test_features_of_other_settings(features: list[Path], tmp_path: Path) -> None:
     other = make_piece(tmp_path, "other", 7, hop_length_samples=1024)
-    with pytest.raises(InputError, match=r"other\.parquet: made with .*1024.*b\.parquet"):
+    with pytest.raises(InputError, match=r"other\.parquet: made with hop_\w+ 1024 \(.* 512\)"):
         build_shard([*features, other], tmp_path / "Y.parquet", **OPTIONS)
     assert not (tmp_path / "Y.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "was"),
+    [("features", "lowest_pitch", 36, "37"), ("shards", "frame_step", 1, "2"),
+     ("shards", "minimum_level", 0, "0.001")],
+)  # fmt: skip
+def test_a_shard_of_other_settings(
+    shard: Path, section: str, key: str, value: int, was: str
+) -> None:
+    config = {"features": FEATURES, "shards": SHARDS}
+    check_shards([shard], config)
+    with pytest.raises(InputError, match=rf"Y\.parquet: made with {key} {was} \(.* {value}\)"):
+        check_shards([shard], config | {section: {**config[section], key: value}})
 
 
 @pytest.mark.parametrize("position", [0.2, 0.5, 0.8])
@@ -207,6 +222,8 @@ def test_somebody_else_s_parquet(tmp_path: Path) -> None:
 def test_a_feature_file_is_no_shard(features: list[Path]) -> None:
     with pytest.raises(InputError, match="the column 'piece' is missing"):
         read_shard(features[0])
+    with pytest.raises(InputError, match="made with frame_step nan"):
+        check_shards(features, {"features": FEATURES, "shards": SHARDS})
 
 
 def test_a_column_of_another_type(shard: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def run_round(folder, parent, shards, config, arm, number=1, epochs=None):
     paths = [str(folder / f"{arm}_{number}.{suffix}") for suffix in names]
     train_round(
         parent, shards["training"], shards["validation"], *paths,
-        arm=arm, number=number, config=config, of_rounds=12, epochs=epochs,
+        arm=arm, number=number, config=config, parent_config=config, of_rounds=12, epochs=epochs,
         checkpoints=str(folder / "checkpoints"), **COMMON,
     )  # fmt: skip
     return paths
@@ -178,7 +178,8 @@ def test_a_killed_job_goes_on_and_writes_the_same_model(
     names = ("keras", "history.parquet", "search.parquet", "json")
     paths = [str(tmp_path / f"killed.{suffix}") for suffix in names]
     named = COMMON | {
-        "arm": "adversarial", "number": 1, "config": config, "of_rounds": 12, "epochs": None,
+        "arm": "adversarial", "number": 1, "config": config, "parent_config": config,
+        "of_rounds": 12, "epochs": None,
         "checkpoints": str(tmp_path / "kept" / "round_01"),
     }  # fmt: skip
     arguments = {

@@ -16,14 +16,32 @@ from at4ramt.evaluation.tables import write_frame_metrics, write_scores
 from at4ramt.features.frames import load_frames
 from at4ramt.files import read_json, whole_file
 from at4ramt.training.jobs import margin_bins
+from at4ramt.training.lineage import check_parts
 from at4ramt.training.network import CONTEXT_FRAMES
 
 SCORES = ("scores", "scores_all_frames")
 
 
-def collect_table(parts: Sequence[str], path: str) -> None:
-    """Write the rows of all parts into one Parquet file, sorted by what identifies them."""
-    table = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+def collect_table(
+    parts: Sequence[str], cards: Sequence[str], path: str, *, made_with: dict[str, Any]
+) -> None:
+    """Write the rows of all parts into one Parquet file, sorted by what identifies them.
+
+    Args:
+        parts: a part for each model.
+        cards: the models' cards, in the same order.
+        path: the file to write.
+        made_with: what :func:`at4ramt.config.evaluation_config` gives.
+
+    Raises:
+        InputError: if a part was made from another model than is there, or with
+            other settings.
+    """
+    tables = {part: pd.read_parquet(part) for part in parts}
+    check_parts({part: frame.attrs for part, frame in tables.items()}, cards, made_with)
+    table = pd.concat(tables.values(), ignore_index=True)
+    # What a single model's part says of itself is not true of the whole.
+    table.attrs = {}
     name = Path(path).stem
     if name in SCORES:
         write_scores(table, path)

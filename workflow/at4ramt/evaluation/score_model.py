@@ -21,6 +21,7 @@ from at4ramt.evaluation.metrics import (
 )
 from at4ramt.evaluation.tables import scores_schema
 from at4ramt.features.frames import FrameMatrix, load_frames
+from at4ramt.features.shards import check_shards
 from at4ramt.files import whole_file
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.backend import start_backend
@@ -74,6 +75,7 @@ def score_model(
     outputs: dict[str, str],
     *,
     config: dict[str, Any],
+    shard_settings: dict[str, Any],
     threads: int,
 ) -> None:
     """Score one model and write its part of every evaluation table.
@@ -87,18 +89,20 @@ def score_model(
         shards: paths of the shards of each split.
         outputs: path to write for ``scores``, ``scores_all_frames``,
             ``frame_metrics`` and ``confusion``.
-        config: sections ``features``, ``evaluation`` and ``rounds.maximum_level``
-            as ``maximum_level``.
+        config: what :func:`at4ramt.config.evaluation_config` gives.
+        shard_settings: the config's section ``shards``, which the shards are to be made with.
         threads: CPU threads.
 
     Raises:
-        InputError: if model or shards are unusable.
+        InputError: if model or shards are unusable, or the shards were made with other settings.
     """
     device = start_backend(threads, 0)
     from at4ramt.training.loop import predict_logits
     from at4ramt.training.model_file import load_model
 
     features, evaluation = config["features"], config["evaluation"]
+    for paths in shards.values():
+        check_shards(paths, {"features": features, "shards": shard_settings})
     model = load_model(
         model_path,
         bins=features["bins_per_pitch"] * features["pitches"],
@@ -156,6 +160,8 @@ def score_model(
     tables["confusion"] = _confusion_table(confusion, features["lowest_pitch"])
     for name, path in outputs.items():
         with whole_file(path) as temporary:
+            # pandas keeps the attributes in the file.
+            tables[name].attrs = {"model_sha256": model.digest, "made_with": config}
             tables[name].to_parquet(temporary, index=False, compression="zstd")
 
 

@@ -52,6 +52,7 @@ def build_shard(
     *,
     split: str,
     instrument: str,
+    features: dict[str, Any],
     frame_step: int,
     minimum_level: float,
 ) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def build_shard(
         out: the Parquet file; the counts go to the same name with ``.json``.
         split: name of the split.
         instrument: name of the instrument.
+        features: the config's section: what the feature files were to be made with.
         frame_step: every how manyth frame is kept, those with
             ``frame % frame_step == 0``.
         minimum_level: least mean magnitude of a centre.
@@ -85,7 +87,9 @@ def build_shard(
             "add a row to the piece table"
         )
     heads = [_feature_head(path) for path in feature_paths]
-    settings = _common_settings(feature_paths, heads)
+    settings = CqtSettings.from_config(features)
+    for path, head in zip(feature_paths, heads, strict=True):
+        _check_made_with(path, head["settings"].as_dict(), settings.as_dict(), REBUILD_FEATURES)
     names = [head["piece"] for head in heads]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -171,6 +175,24 @@ def read_shard(path: str | Path, columns: Sequence[str] | None = None) -> pa.Tab
     settings = _settings(path, schema, "a shard", REBUILD_SHARDS)
     _check_fields(path, schema, _shard_fields(settings), REBUILD_SHARDS)
     return _read_table(path, columns, "shard", REBUILD_SHARDS)
+
+
+def check_shards(paths: Sequence[str | Path], config: dict[str, Any]) -> None:
+    """Refuse shards that were made with other settings than the configuration's.
+
+    Args:
+        paths: the Parquet files.
+        config: has the sections ``features`` and ``shards``.
+
+    Raises:
+        InputError: if a shard is missing, is none, or was made with other settings.
+    """
+    for path in paths:
+        schema = _read_schema(path, "shard", REBUILD_SHARDS)
+        found = _settings(path, schema, "a shard", REBUILD_SHARDS).as_dict()
+        found |= {key: float(schema.metadata.get(key.encode(), b"nan")) for key in config["shards"]}
+        expected = {**CqtSettings.from_config(config["features"]).as_dict(), **config["shards"]}
+        _check_made_with(path, found, expected, REBUILD_SHARDS)
 
 
 def fixed_list_values(table: pa.Table, name: str) -> npt.NDArray[Any]:
@@ -267,15 +289,16 @@ def _feature_head(path: str | Path) -> dict[str, Any]:
         ) from error
 
 
-def _common_settings(paths: Sequence[str | Path], heads: Sequence[dict[str, Any]]) -> CqtSettings:
-    first: CqtSettings = heads[0]["settings"]
-    for path, head in zip(paths, heads, strict=True):
-        if head["settings"] != first:
-            raise InputError(
-                f"{path}: made with features {head['settings'].as_dict()}, but {paths[0]} with "
-                f"{first.as_dict()}; expected the same settings; {REBUILD_FEATURES}"
-            )
-    return first
+def _check_made_with(
+    path: str | Path, found: dict[str, Any], expected: dict[str, Any], remedy: str
+) -> None:
+    differing = [
+        f"{key} {found[key]:g} (the config says {value:g})"
+        for key, value in expected.items()
+        if found[key] != value
+    ]
+    if differing:
+        raise InputError(f"{path}: made with {', '.join(differing)}; {remedy}")
 
 
 def _read_schema(path: str | Path, kind: str, remedy: str) -> pa.Schema:

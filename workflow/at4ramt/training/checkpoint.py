@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from at4ramt.errors import InputError
-from at4ramt.files import file_digest, remove_leftovers, value_digest, whole_file
+from at4ramt.files import remove_leftovers, value_digest, whole_file
 from at4ramt.training.backend import place
 
 log = logging.getLogger("at4ramt")
@@ -148,13 +148,13 @@ def training_key(inputs: Sequence[str], **settings: Any) -> str:
     """Return the digest that tells one training from another.
 
     Args:
-        inputs: files that it reads; their contents count, not their names.
+        inputs: sha256 of the files that it reads; their names do not count.
         settings: JSON-like values that its result depends on.
     """
     import keras
 
     versions = {"keras": keras.__version__, "backend": keras.backend.backend()}
-    return value_digest([[file_digest(path) for path in inputs], settings, versions])
+    return value_digest([list(inputs), settings, versions])
 
 
 class Interrupted(SystemExit):

@@ -13,12 +13,14 @@ import pandas as pd
 
 from at4ramt.evaluation.metrics import fit_threshold, probabilities
 from at4ramt.features.frames import FrameMatrix, load_frames
+from at4ramt.features.shards import check_shards
 from at4ramt.files import file_digest, value_digest, whole_file, write_json
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.arms import arm_named
 from at4ramt.training.backend import place, start_backend
 from at4ramt.training.checkpoint import Checkpoint, TrainingState, training_key
 from at4ramt.training.level_search import SearchResult, SearchSettings, SearchStep, search_level
+from at4ramt.training.lineage import check_model
 from at4ramt.training.losses import LossWeights, loss_weights
 from at4ramt.training.network import CONTEXT_FRAMES, build_network
 
@@ -75,14 +77,16 @@ def train_base(
         gpu_required: whether to refuse to train on the CPU.
 
     Raises:
-        InputError: if the shards hold nothing to train on, or a required GPU is missing.
+        InputError: if the shards hold nothing to train on or were made with another
+            configuration, or a required GPU is missing.
         Interrupted: on USR2, INT and TERM, after saving the state.
     """
     device = _start(threads, purpose_seed(seed, "keras"), gpus, gpu_required)
     from at4ramt.training.loop import Plan, train
 
-    inputs = [*training_shards, *validation_shards]
-    checkpoint = Checkpoint(checkpoints, training_key(inputs, seed=seed, config=config, code=code))
+    shards = _shard_digests(training_shards, validation_shards, config)
+    key = training_key([*shards.values()], seed=seed, config=config, code=code)
+    checkpoint = Checkpoint(checkpoints, key)
     training, validation = load_splits(training_shards, validation_shards, config)
     weights = _weights(training, config)
     settings, base = config["training"], config["base"]
@@ -118,6 +122,7 @@ def train_base(
         "parent": None,
         "parent_digest": None,
         "epochs_before": 0,
+        "shards": shards,
     }
     _finish(
         network,
@@ -153,6 +158,7 @@ def train_round(
     checkpoints: str,
     threads: int,
     of_rounds: int,
+    parent_config: dict[str, Any],
     epochs: int | None = None,
     gpus: int = 0,
     gpu_required: bool = False,
@@ -176,26 +182,33 @@ def train_round(
         checkpoints: folder for the state of an interrupted training.
         threads: CPU threads.
         of_rounds: how many rounds there are, for the progress lines.
+        parent_config: what the parent was to be trained with.
         epochs: train exactly so many, without early stopping: a control follows
             the arm that it is compared with.
         gpus: GPUs the job was given.
         gpu_required: whether to refuse to train on the CPU.
 
     Raises:
-        InputError: if parent or shards are unusable, or a required GPU is missing.
+        InputError: if parent or shards are unusable or not those that the
+            configuration asks for, or a required GPU is missing.
         Interrupted: on USR2, INT and TERM, after saving the state.
     """
     device = _start(threads, purpose_seed(seed, "keras", arm, number), gpus, gpu_required)
     from at4ramt.training.loop import Plan, train
-    from at4ramt.training.model_file import load_model
+    from at4ramt.training.model_file import load_model, read_card
 
-    inputs = [parent_path, *training_shards, *validation_shards]
-    checkpoint = Checkpoint(
-        checkpoints,
-        training_key(
-            inputs, seed=seed, arm=arm, round=number, epochs=epochs, config=config, code=code
-        ),
+    shards = _shard_digests(training_shards, validation_shards, config)
+    check_model(parent_path, read_card(parent_path), parent_config, shards)
+    key = training_key(
+        [file_digest(parent_path), *shards.values()],
+        seed=seed,
+        arm=arm,
+        round=number,
+        epochs=epochs,
+        config=config,
+        code=code,
     )
+    checkpoint = Checkpoint(checkpoints, key)
     training, validation = load_splits(training_shards, validation_shards, config)
     parent = load_model(
         parent_path, bins=training.magnitudes.shape[1], pitches=training.labels.shape[1]
@@ -238,6 +251,7 @@ def train_round(
         "parent": parent_path,
         "parent_digest": parent.digest,
         "epochs_before": parent.card["epochs_before"] + parent.card["epochs"],
+        "shards": shards,
     }
     _write_search(search_path, search, arm, seed, number)
     _finish(
@@ -275,6 +289,14 @@ def load_splits(
             np.count_nonzero(matrix.centre),
         )
     return training, validation
+
+
+def _shard_digests(
+    training: Sequence[str], validation: Sequence[str], config: dict[str, Any]
+) -> dict[str, str]:
+    shards = [*training, *validation]
+    check_shards(shards, config)
+    return {path: file_digest(path) for path in shards}
 
 
 def margin_bins(features: dict[str, Any]) -> int:
