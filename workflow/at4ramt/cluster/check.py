@@ -72,7 +72,11 @@ def tensorflow(site: Site) -> Finding:
     installed = _installed()
     if "tensorflow" not in installed:
         found = "TensorFlow for the CPU alone" if "tensorflow-cpu" in installed else "no TensorFlow"
-        return Finding("wrong", f"{sys.prefix} has {found}", "run make setup-gpu")
+        return Finding(
+            "wrong",
+            f"{sys.prefix} has {found}",
+            "run make setup-gpu; where no node has a GPU, remove gpu_required from the profile",
+        )
     if not any(name.startswith("nvidia-cudnn") for name in installed):
         return Finding(
             "warning",
