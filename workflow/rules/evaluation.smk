@@ -95,7 +95,6 @@ rule write_levels:
         runtime=20,
     params:
         shards={split: shards_of(split) for split in PIECES["split"].unique()},
-        rounds=[number for _, _, number in TRAINED],
         features=config["features"],
         code=source_digest("evaluation.collect", "evaluation.snr", "features.frames"),
     script:

@@ -377,7 +377,9 @@ def test_the_gpu_promise_needs_tensorflow_for_gpus(add, tmp_path, monkeypatch):
     here = site(tmp_path, LSF)
     packages = {"tensorflow-cpu"}
     monkeypatch.setattr(check, "_installed", lambda: packages)
-    assert check.tensorflow(here).mend.startswith("run make setup-gpu; where no node has a GPU")
+    assert check.tensorflow(here).mend == (
+        "run make setup-gpu; where no node has a GPU, remove gpu_required from the profile"
+    )
     assert check.tensorflow(site(tmp_path, LSF, ("    gpu_required: 1\n", ""))).state == "ok"
     conda = site(tmp_path, LSF + "software-deployment-method: conda\n")
     assert check.tensorflow(conda).state == "ok"

@@ -16,14 +16,14 @@ SHARDS = {"results/shards/training/I.parquet": "a1", "results/shards/validation/
 
 
 @pytest.fixture
-def chain(tmp_path: Path, demo_config: dict) -> tuple[list[str], dict[str, dict], list[str]]:
-    """Cards of a base and two rounds, what each was to be trained with, and the shards."""
-    cards, config_of, parent = [], {}, None
+def chain(tmp_path: Path, demo_config: dict) -> tuple[list[str], dict, list[str]]:
+    """Cards of a base and two rounds, the configuration, and the shards."""
+    cards, parent = [], None
     for number, name in enumerate(("base", "round_01", "round_02")):
         path = str(tmp_path / f"{name}.json")
-        config_of[path] = training_config(demo_config, number)
         card = {
-            "config": config_of[path],
+            "round": number,
+            "config": training_config(demo_config, number),
             "shards": {str(tmp_path / name): digest for name, digest in SHARDS.items()},
             "parent": parent and str(Path(parent).with_suffix(".keras")),
             "parent_digest": parent and f"digest of {Path(parent).stem}",
@@ -35,7 +35,7 @@ def chain(tmp_path: Path, demo_config: dict) -> tuple[list[str], dict[str, dict]
     for name, digest in SHARDS.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         write_json((tmp_path / name).with_suffix(".json"), {"sha256": digest})
-    return cards, config_of, [str(tmp_path / name) for name in SHARDS]
+    return cards, demo_config, [str(tmp_path / name) for name in SHARDS]
 
 
 def test_models_of_this_configuration_pass(chain) -> None:
@@ -44,11 +44,14 @@ def test_models_of_this_configuration_pass(chain) -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_model_of_an_older_configuration_is_named_with_the_key(chain, number: int) -> None:
-    cards, config_of, shards = chain
-    now = copy.deepcopy(config_of)
+    cards, config, shards = chain
+    now = copy.deepcopy(config)
     section = "base" if number == 0 else "rounds"
-    now[cards[number]][section]["patience_epochs"] = 99
-    was = config_of[cards[number]][section]["patience_epochs"]
+    if number == 0:
+        now["base"]["patience_epochs"] = 99
+    else:
+        now["rounds"]["overrides"] = {number: {"patience_epochs": 99}}
+    was = config[section]["patience_epochs"]
     model = Path(cards[number]).with_suffix(".keras").name
     expected = (
         rf"{model}: was trained with {section}\.patience_epochs {was} \(now 99\).*delete this"

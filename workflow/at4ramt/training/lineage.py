@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from at4ramt.config import training_config
 from at4ramt.errors import InputError
 from at4ramt.files import read_json
 
@@ -36,10 +37,7 @@ def check_model(
     Raises:
         InputError: naming each key that differs, with both values, or the shard.
     """
-    differing = [
-        f"{key} {was} (now {now})" for key, was, now in _differences(card.get("config", {}), config)
-    ]
-    if differing:
+    if differing := list(_differences(card.get("config", {}), config)):
         raise _stale(path, f"was trained with {', '.join(differing)}")
     was_trained_on = card.get("shards", {})
     other = sorted(name for name in shards if was_trained_on.get(name) != shards[name])
@@ -47,14 +45,12 @@ def check_model(
         raise _stale(path, f"was not trained on {', '.join(other) or 'these shards alone'}")
 
 
-def check_models(
-    cards: Sequence[str], config_of: Mapping[str, Mapping[str, Any]], shards: Sequence[str]
-) -> None:
+def check_models(cards: Sequence[str], config: dict[str, Any], shards: Sequence[str]) -> None:
     """Check all models by their cards: :func:`check_model`, and each one's parent.
 
     Args:
         cards: paths of the cards, each a model's with the suffix ``.json``.
-        config_of: what each was to be trained with, by the card's path.
+        config: the whole configuration.
         shards: the training and validation shards; their counts lie beside them.
 
     Raises:
@@ -65,7 +61,7 @@ def check_models(
     models = {path: read_json(path) for path in cards}
     for path, card in models.items():
         model = Path(path).with_suffix(".keras")
-        check_model(model, card, config_of[path], digests)
+        check_model(model, card, training_config(config, card["round"]), digests)
         parent = card["parent"]
         if parent is None:
             continue
@@ -92,23 +88,17 @@ def check_parts(
         if origin.get("model_sha256") != read_json(card)["model_sha256"]:
             model = Path(card).with_suffix(".keras")
             raise _stale(path, f"was not made from the {model} that is there")
-        differing = [
-            f"{key} {was} (now {now})"
-            for key, was, now in _differences(origin.get("made_with", {}), made_with)
-        ]
-        if differing:
+        if differing := list(_differences(origin.get("made_with", {}), made_with)):
             raise _stale(path, f"was made with {', '.join(differing)}")
 
 
-def _differences(
-    was: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key in sorted({*was, *now}):
         old, new = was.get(key, "unknown"), now.get(key, "none")
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            yield f"{prefix}{key}", old, new
+            yield f"{prefix}{key} {old} (now {new})"
 
 
 def _stale(path: str | Path, fault: str) -> InputError:
