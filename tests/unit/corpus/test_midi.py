@@ -7,7 +7,7 @@ import mido
 import numpy as np
 import pretty_midi
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from at4ramt.corpus import midi
@@ -128,6 +128,96 @@ def test_a_file_of_drums_only_is_named(tmp_path):
     with pytest.raises(InputError, match=r"d\.mid.*found none outside the drum channel"):
         midi.read_midi(path)
 
+
+def program(number, channel):
+    return mido.Message("program_change", program=number, channel=channel)
+
+
+def test_other_instruments_are_left_out_with_their_pedal(tmp_path, caplog):
+    path = save(
+        tmp_path / "band.mid",
+        [(0, program(5, 0)), (0, on(60)), (100, off(60))],
+        [(0, program(40, 3)), (0, on(76, channel=3)),
+         (0, mido.Message("control_change", control=64, value=127, channel=3)),
+         (100, off(76, channel=3))],
+        [(0, on(64, channel=4)), (200, off(64, channel=4))],
+    )  # fmt: skip
+    performance = midi.read_midi(path)
+    # Channel 5 names no program: General MIDI's default is the piano.
+    assert rows(performance) == [(0.0, 0.5, 60, 64), (0.0, 1.0, 64, 64)]
+    assert len(performance.pedal) == 0
+    assert "band.mid: the channels 4 play no piano (General MIDI programs 41)" in caplog.text
+
+
+def test_a_file_without_a_piano_is_taken_as_it_is(tmp_path, caplog):
+    # Many a piano recording is set to strings or to nothing known.
+    path = save(tmp_path / "x.mid", [(0, program(48, 0)), (0, on(60)), (100, off(60))])
+    assert rows(midi.read_midi(path)) == [(0.0, 0.5, 60, 64)]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("resolution", [25_000, 32_767])
+def test_times_of_high_resolution_are_exact(tmp_path, resolution):
+    # As MAPS has them: more ticks than pretty_midi reads without being told to.
+    ticks = np.cumsum(np.full(40, 7 * resolution + 1))
+    assert ticks[-1] > pretty_midi.pretty_midi.MAX_TICK / 2
+    path = save(
+        tmp_path / "x.mid",
+        [event for tick in ticks.tolist() for event in ((tick, on(60)), (tick + 1, off(60)))],
+        ticks_per_beat=resolution,
+    )
+    notes = midi.read_midi(path).notes
+    np.testing.assert_allclose(notes["onset"], ticks / (2 * resolution), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(notes["offset"] - notes["onset"], 0.5 / resolution, atol=2e-9)
+
+
+@given(st.integers(1, 10**7))
+def test_a_decimal_time_is_the_double_of_its_text(tick):
+    # On a border of a frame the last bit decides: text and MIDI must agree on it.
+    (seconds,) = midi._seconds_of_ticks([(0, 500_000)], np.array([tick]), 5000)
+    assert seconds == float(f"{tick // 10_000}.{tick % 10_000:04d}")
+
+
+@pytest.mark.parametrize("what", ["silent", "no tempo", "empty"])
+def test_a_file_without_a_note_that_lasts_is_named(tmp_path, what):
+    tracks = {
+        "silent": [(0, on(60)), (0, off(60)), (100, tempo(500_000))],
+        "no tempo": [(0, tempo(0)), (0, on(60)), (100, off(60))],
+        "empty": [],
+    }
+    path = save(tmp_path / "none.mid", tracks[what])
+    with pytest.raises(InputError, match=r"none\.mid: expected notes of a piano, found none"):
+        midi.read_midi(path)
+
+
+def test_a_file_with_an_impossible_key_signature_is_named(tmp_path):
+    path = save(tmp_path / "x.mid", [(0, mido.MetaMessage("key_signature", key="C")), (0, on(60))])
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\xff\x59\x02\x00\x00", b"\xff\x59\x02\x40\x07"))
+    with pytest.raises(InputError, match=r"x\.mid: expected a Standard MIDI File.*64 sharps"):
+        midi.read_midi(path)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_damaged_files_are_refused_or_read_never_more(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.mid"
+        strokes = np.array([[0.1, 0.6]])
+        notes = np.array([(0.0, 0.5, 60, 64), (0.5, 1.0, 64, 80)], dtype=NOTE)
+        midi.write_midi(path, Performance(notes, strokes))
+        content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content)))
+        junk = data.draw(st.one_of(st.binary(max_size=3), st.sampled_from(META_EVENTS)))
+        content[place : place + data.draw(st.integers(0, 3))] = junk
+    try:
+        assert len(midi.read_midi(bytes(content)).notes) > 0
+    except InputError as error:
+        assert "MIDI file: " in str(error)
+
+
+META_EVENTS = [b"\0\xff\x59\x02\x40\x07", b"\0\xff\x51\x03\0\0\0", b"\0\xff\x58\x01\x04"]
 
 times = st.integers(0, 60)
 performances = st.builds(

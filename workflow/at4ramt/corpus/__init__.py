@@ -1,1 +1,1 @@
-"""The embedded corpus: performances and pianos, rendered in the layout of MAPS."""
+"""Corpora: the embedded one and how it is rendered, MAPS, MAESTRO and any folder."""

@@ -9,6 +9,7 @@ is damped, which is what MAPS labels.
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -19,11 +20,15 @@ from numpy.typing import NDArray
 from at4ramt.errors import InputError
 from at4ramt.files import whole_file
 
+logger = logging.getLogger("at4ramt.midi")
+
 NOTE = np.dtype([("onset", "f8"), ("offset", "f8"), ("pitch", "i4"), ("velocity", "i4")])
 
 SUSTAIN_CONTROLLER = 64
 PEDAL_DOWN = 64
 DRUM_CHANNEL = 9
+PIANO_PROGRAMS = range(8)
+"""The programs that General MIDI calls pianos, counted from 0."""
 
 # Ticks of 100 microseconds: every time in the corpus is a whole number of them,
 # so that the wav, the mid and the txt of a piece say exactly the same.
@@ -56,7 +61,11 @@ class Performance:
 def _seconds_of_ticks(
     changes: list[tuple[int, int]], ticks: NDArray[np.int64], ticks_per_beat: int
 ) -> NDArray[np.float64]:
-    """Return the seconds at ``ticks`` under ``changes``, pairs of tick and microseconds a beat."""
+    """Return the seconds at ``ticks`` under ``changes``, pairs of tick and microseconds a beat.
+
+    They are rounded to nanoseconds: a time that is a short decimal is then the double that
+    reading this decimal from a text gives, on the same side of a frame's time.
+    """
     ordered: dict[int, int] = {0: TEMPO}
     for tick, tempo in sorted(changes, key=lambda change: change[0]):
         ordered[tick] = tempo  # of several at one tick the last one counts
@@ -65,7 +74,7 @@ def _seconds_of_ticks(
     at_start = np.concatenate([[0.0], np.cumsum(np.diff(starts) * rates[:-1])])
     segment = np.searchsorted(starts, ticks, side="right") - 1
     seconds: NDArray[np.float64] = at_start[segment] + (ticks - starts[segment]) * rates[segment]
-    return seconds
+    return np.round(seconds, 9)
 
 
 def _pair(ons: dict[int, list[int]], offs: dict[int, int], end: int) -> list[tuple[int, int, int]]:
@@ -141,26 +150,30 @@ def pedal_strokes(events: list[tuple[float, int, int]], end: float) -> NDArray[n
 
 
 def read_midi(source: str | Path | bytes, name: str | None = None) -> Performance:
-    """Read the piano of a MIDI file: every channel but the drums, every track.
+    """Read the piano of a MIDI file: every track, every channel but those of other instruments.
 
     ``source`` is a path, or the bytes of a file that ``name`` names in errors.
-    Tempo changes count for all tracks, wherever they stand.
+    Tempo changes count for all tracks, wherever they stand. The drum channel is
+    left out, and so are, with a warning, channels that are set to other programs
+    of General MIDI than its pianos, if there is a channel that is not: a file of
+    which no channel is a piano's is taken as it is.
 
     Raises:
         InputError: the file cannot be read as MIDI, or counts time in SMPTE
             frames, or has no note.
     """
     import mido
+    from mido.midifiles.meta import KeySignatureError
 
     label = name or (str(source) if not isinstance(source, bytes) else "MIDI file")
     opened: BinaryIO
     try:
         opened = io.BytesIO(source if isinstance(source, bytes) else Path(source).read_bytes())
         content = mido.MidiFile(file=opened, clip=True)
-    except (OSError, EOFError, ValueError, IndexError, KeyError) as error:
+    except (OSError, EOFError, ValueError, IndexError, KeyError, KeySignatureError) as error:
         raise InputError(
             f"{label}: expected a Standard MIDI File, found something unreadable "
-            f"({error or type(error).__name__}). Check that the file is whole."
+            f"({str(error) or type(error).__name__}). Check that the file is whole."
         ) from error
     if content.ticks_per_beat <= 0 or content.ticks_per_beat >= 0x8000:
         raise InputError(
@@ -171,6 +184,7 @@ def read_midi(source: str | Path | bytes, name: str | None = None) -> Performanc
     pedal: list[tuple[int, int, int, int]] = []
     ons: dict[tuple[int, int], dict[int, list[int]]] = {}
     offs: dict[tuple[int, int], dict[int, int]] = {}
+    programs: dict[int, set[int]] = {}
     end = 0
     for number, track in enumerate(content.tracks):
         tick = 0
@@ -189,24 +203,37 @@ def read_midi(source: str | Path | bytes, name: str | None = None) -> Performanc
                     of_key[tick] = of_key.get(tick, 0) + 1
             elif message.type == "control_change" and message.control == SUSTAIN_CONTROLLER:
                 pedal.append((tick, number, message.channel, message.value))
+            elif message.type == "program_change":
+                programs.setdefault(message.channel, set()).add(message.program)
         end = max(end, tick)
 
+    others = _other_instruments({channel for channel, _ in ons}, programs)
+    if others:
+        logger.warning(
+            "%s: the channels %s play no piano (General MIDI programs %s) and are left out",
+            label,
+            ", ".join(str(channel + 1) for channel in sorted(others)),
+            ", ".join(str(p + 1) for channel in sorted(others) for p in sorted(programs[channel])),
+        )
+    pedal = [event for event in pedal if event[2] not in others]
     found = [
         (on, off, pitch, velocity)
         for (channel, pitch), starts in ons.items()
+        if channel not in others
         for on, off, velocity in _pair(starts, offs.get((channel, pitch), {}), end)
     ]
-    if not found:
-        raise InputError(
-            f"{label}: expected notes of a piano, found none outside the drum channel. "
-            "Use a file that has them."
-        )
-    ticks = np.array([note[:2] for note in found], dtype=np.int64)
+    ticks = np.array([note[:2] for note in found], dtype=np.int64).reshape(-1, 2)
     seconds = _seconds_of_ticks(changes, ticks.ravel(), content.ticks_per_beat).reshape(-1, 2)
     notes = np.zeros(len(found), NOTE)
     notes["onset"], notes["offset"] = seconds.T
     notes["pitch"] = [note[2] for note in found]
     notes["velocity"] = [note[3] for note in found]
+    notes = without_overlap(notes)
+    if len(notes) == 0:
+        raise InputError(
+            f"{label}: expected notes of a piano, found none outside the drum channel. "
+            "Use a file that has them."
+        )
 
     pedal.sort(key=lambda event: event[:2])
     pedal_ticks = np.array([event[0] for event in pedal] + [end], dtype=np.int64)
@@ -223,7 +250,17 @@ def read_midi(source: str | Path | bytes, name: str | None = None) -> Performanc
         np.arange(0, end + 1, content.ticks_per_beat, dtype=np.int64),
         content.ticks_per_beat,
     )
-    return Performance(without_overlap(notes), strokes, beats)
+    return Performance(notes, strokes, beats)
+
+
+def _other_instruments(channels: set[int], programs: dict[int, set[int]]) -> set[int]:
+    """Return the channels that never play a piano, if another one of them does."""
+    others = {
+        channel
+        for channel in channels
+        if programs.get(channel) and programs[channel].isdisjoint(PIANO_PROGRAMS)
+    }
+    return others if channels - others else set()
 
 
 def sustain(notes: NDArray[np.void], pedal: NDArray[np.float64]) -> NDArray[np.void]:
