@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and digests of what is in them."""
+"""Files that appear whole or not at all, files inside zips, and digests of what is in them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import os
 import re
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from at4ramt.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -46,6 +51,54 @@ def remove_leftovers(path: str | Path) -> None:
     for entry in os.scandir(path.parent):
         if left.fullmatch(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+@contextmanager
+def file_of(path: str | Path, member: str = "") -> Iterator[tuple[Path, str]]:
+    """Yield where a file can be read, and what messages call it.
+
+    ``member`` is its path inside the zip ``path``; empty: ``path`` itself. A member
+    is unpacked into a temporary file, which goes with the context.
+
+    Raises:
+        InputError: if the zip or the member cannot be read.
+    """
+    if not member:
+        yield Path(path), str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        unpacked = Path(folder) / PurePosixPath(member).name
+        with open_member(path, member) as (opened, _), open(unpacked, "wb") as copy:
+            shutil.copyfileobj(opened, copy, 1 << 20)
+        yield unpacked, f"{path}: {member}"
+
+
+@contextmanager
+def open_member(path: str | Path, member: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Yield a zip's member, opened for reading in binary, and its size in bytes.
+
+    Raises:
+        InputError: if the zip or the member cannot be read, now or within the context.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as opened:
+            yield opened, archive.getinfo(member).file_size
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{path}: {member} cannot be read ({error}); expected a whole zip file with that "
+            "member; copy it anew from its source"
+        ) from error
+
+
+def member_bytes(path: str | Path, member: str) -> int:
+    """Return how large a zip's member is when it is unpacked; a zip is looked into only once."""
+    return _member_sizes(str(path))[member]
+
+
+@cache
+def _member_sizes(path: str) -> dict[str, int]:
+    with zipfile.ZipFile(path) as archive:
+        return {info.filename: info.file_size for info in archive.infolist()}
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -1,13 +1,19 @@
 """Audio files in any usual format, as mono samples at the rate of the features.
 
+Recordings are read in blocks and resampled as they come, so that the memory needed does not
+depend on their length. A recording may be the member of a zip, as MAPS is distributed.
+
 Source: section "Features" of docs/method.md (16 kHz mono, soxr at HQ quality).
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +21,7 @@ import soundfile
 import soxr
 
 from at4ramt.errors import InputError
+from at4ramt.files import file_of, open_member
 
 SILENT_PEAK = 1e-6
 """Peaks below this, of a full scale of 1, are silence: a fiftieth of a 16-bit step."""
@@ -25,21 +32,140 @@ CANCELLED_SHARE = 1e-4
 LARGEST_PEAK = 10.0
 """Float files may pass full scale a little; a peak above this means integers stored as floats."""
 
-BLOCK_FRAMES = 1 << 20
+BLOCK_FRAMES = 1 << 18
 
 # Sizes that a program writes which streams a wav without knowing its length.
 UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 
+Samples = npt.NDArray[np.float32]
 
-def read_audio(path: str | Path, sample_rate_hz: int) -> npt.NDArray[np.float32]:
+
+@dataclass(frozen=True)
+class AudioFile:
+    """An audio file whose header was read.
+
+    Attributes:
+        path: where it can be read.
+        name: what messages call it.
+        sample_rate_hz: its rate.
+        channels: its number of channels.
+        frames: samples of each channel, as its header says.
+    """
+
+    path: Path
+    name: str
+    sample_rate_hz: int
+    channels: int
+    frames: int
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds, as the header says."""
+        return self.frames / self.sample_rate_hz
+
+    def blocks(self) -> Iterator[Samples]:
+        """Yield all samples, full scale 1, in blocks of ``(samples, channels)``.
+
+        Raises:
+            InputError: if a sample is no number, or the samples end early.
+        """
+        frames = 0
+        try:
+            with soundfile.SoundFile(self.path) as opened:
+                for block in opened.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True):
+                    # A NaN or an infinity makes the sum one, so one number tells of a block.
+                    if not np.isfinite(block.sum(dtype=np.float64)):
+                        bad = frames + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+                        raise InputError(
+                            f"{self.name}: sample {bad} ({bad / self.sample_rate_hz:.3f} s) is not "
+                            "a finite number; expected samples between -1 and 1; write the file "
+                            "anew from its source"
+                        )
+                    frames += len(block)
+                    yield block
+        except soundfile.LibsndfileError as error:
+            raise InputError(
+                f"{self.name}: reading stopped after {frames} of {self.frames} samples ({error}); "
+                "the file is truncated or damaged; copy it anew from its source"
+            ) from error
+        if frames < self.frames:
+            raise _truncated(self.name, f"{self.frames} samples", f"{frames}")
+
+
+class Downmix:
+    """Makes blocks of samples one channel at another rate, and knows what passed through it.
+
+    Channels are averaged, then resampled by soxr's HQ recipe: the same samples as
+    if all were resampled at once.
+    """
+
+    def __init__(self, audio: AudioFile, sample_rate_hz: int):
+        self.audio = audio
+        self._resampler = None
+        if audio.sample_rate_hz != sample_rate_hz:
+            self._resampler = soxr.ResampleStream(
+                audio.sample_rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ"
+            )
+        self.peak = 0.0
+        self.mono_peak = 0.0
+
+    def feed(self, block: Samples) -> Samples:
+        """Return what a block ``(samples, channels)`` gives, ``(samples,)``; it may be empty."""
+        mono = block.mean(axis=1, dtype=np.float32)
+        self.peak = max(self.peak, float(max(block.max(), -block.min())))
+        self.mono_peak = max(self.mono_peak, float(max(mono.max(), -mono.min())))
+        return mono if self._resampler is None else self._resampler.resample_chunk(mono)
+
+    def end(self) -> Samples:
+        """Return what is left when there are no more blocks."""
+        nothing = np.zeros(0, dtype=np.float32)
+        if self._resampler is None:
+            return nothing
+        return self._resampler.resample_chunk(nothing, last=True)
+
+    def check(self) -> None:
+        """Raise an InputError if what passed is silence, or far beyond full scale."""
+        if self.peak < SILENT_PEAK:
+            raise InputError(
+                f"{self.audio.name}: the audio is silent (peak {self.peak:g} of a full scale of "
+                "1); expected a piano recording; replace the file or exclude its piece "
+                "(corpus.exclude)"
+            )
+        if self.mono_peak < CANCELLED_SHARE * self.peak:
+            raise InputError(
+                f"{self.audio.name}: the {self.audio.channels} channels cancel each other when "
+                "they are averaged; expected channels in phase; invert one of them"
+            )
+        if self.peak > LARGEST_PEAK:
+            raise InputError(
+                f"{self.audio.name}: the largest sample is {self.peak:g}; expected a full scale "
+                "of 1; divide float samples by the full scale of the integers they came from"
+            )
+
+
+def audio_blocks(audio: AudioFile, sample_rate_hz: int) -> Iterator[Samples]:
+    """Yield a recording as one channel at a given rate, in blocks ``(samples,)``.
+
+    Together the blocks are what :func:`read_audio` returns, and it raises what this does: what
+    only the whole recording shows, such as silence, after the last block.
+    """
+    downmix = Downmix(audio, sample_rate_hz)
+    for block in audio.blocks():
+        yield downmix.feed(block)
+    yield downmix.end()
+    downmix.check()
+
+
+def read_audio(path: str | Path, sample_rate_hz: int, member: str = "") -> Samples:
     """Read an audio file as one channel at a given rate.
 
     Channels are averaged, then resampled by soxr's HQ recipe. Any rate, number
     of channels and sample format that libsndfile reads is accepted.
 
     Args:
-        path: the file.
+        path: the file, or the zip that has it.
         sample_rate_hz: rate of the result.
+        member: the recording's path inside the zip.
 
     Returns:
         Samples, full scale 1, float32, ``(samples,)``.
@@ -48,121 +174,112 @@ def read_audio(path: str | Path, sample_rate_hz: int) -> npt.NDArray[np.float32]
         InputError: if the file is missing, unreadable, truncated, empty, silent,
             not a number somewhere, or far beyond full scale.
     """
-    path = Path(path)
-    info = _inspect(path)
-    blocks: list[npt.NDArray[np.float32]] = []
-    peak = 0.0
-    frames = 0
-    try:
-        with soundfile.SoundFile(path) as opened:
-            for block in opened.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True):
-                # max and min carry a NaN on, so one comparison per block finds it.
-                block_peak = float(max(block.max(), -block.min()))
-                if not np.isfinite(block_peak):
-                    bad = frames + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-                    raise InputError(
-                        f"{path}: sample {bad} ({bad / info.samplerate:.3f} s) is not a finite "
-                        "number; expected samples between -1 and 1; write the file anew from "
-                        "its source"
-                    )
-                peak = max(peak, block_peak)
-                frames += len(block)
-                blocks.append(block.mean(axis=1, dtype=np.float32))
-    except soundfile.LibsndfileError as error:
-        raise InputError(
-            f"{path}: reading stopped after {frames} of {info.frames} samples ({error}); "
-            "the file is truncated or damaged; copy it anew from its source"
-        ) from error
-    if frames < info.frames:
-        raise _truncated(path, f"{info.frames} samples", f"{frames}")
-    mono = np.concatenate(blocks)
-    if peak < SILENT_PEAK:
-        raise InputError(
-            f"{path}: the audio is silent (peak {peak:g} of a full scale of 1); expected a piano "
-            "recording; replace the file or take its piece out of the piece table"
-        )
-    if np.abs(mono).max() < CANCELLED_SHARE * peak:
-        raise InputError(
-            f"{path}: the {info.channels} channels cancel each other when they are averaged; "
-            "expected channels in phase; invert one of them"
-        )
-    if peak > LARGEST_PEAK:
-        raise InputError(
-            f"{path}: the largest sample is {peak:g}; expected a full scale of 1; "
-            "divide float samples by the full scale of the integers they came from"
-        )
-    if info.samplerate != sample_rate_hz:
-        mono = soxr.resample(mono, info.samplerate, sample_rate_hz, quality="HQ")
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    with open_audio(path, member) as audio:
+        return np.concatenate(list(audio_blocks(audio, sample_rate_hz)))
 
 
-def audio_seconds(path: str | Path) -> float:
+def audio_seconds(path: str | Path, member: str = "") -> float:
     """Return the length of an audio file in seconds, from its header.
+
+    A wav inside a zip is not unpacked for this.
 
     Raises:
         InputError: if the file is missing, unreadable, truncated or empty.
     """
-    info = _inspect(Path(path))
-    return float(info.frames / info.samplerate)
+    if member:
+        with open_member(path, member) as (opened, size):
+            wav = _riff(opened, size)
+        if wav is not None and 0 < wav.promised <= wav.present and wav.bytes_per_second:
+            return wav.promised / wav.bytes_per_second
+    with open_audio(path, member) as audio:
+        return audio.seconds
 
 
-def _inspect(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such audio file; expected a wav or another format that libsndfile "
-            "reads; check the path and the piece table"
-        )
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file has no bytes; copy it anew from its source")
-    promised, present = _riff_data_bytes(path)
-    if promised > present:
-        raise _truncated(path, f"{promised} bytes of samples", f"{present}")
+@contextmanager
+def open_audio(path: str | Path, member: str = "") -> Iterator[AudioFile]:
+    """Give access to a recording, which may be the member of a zip.
+
+    A member is unpacked into a temporary file for as long as the context lasts.
+
+    Raises:
+        InputError: if the file is missing, unreadable, truncated or empty.
+    """
+    with file_of(path, member) as (place, name):
+        yield _inspect(place, name)
+
+
+def _inspect(path: Path, name: str) -> AudioFile:
     try:
-        info = soundfile.info(path)
+        if not path.is_file():
+            raise InputError(
+                f"{name}: no such audio file; expected a wav or another format that libsndfile "
+                "reads; check the path"
+            )
+        size = path.stat().st_size
+        with open(path, "rb") as opened:
+            wav = _riff(opened, size)
+    except OSError as error:
+        raise InputError(
+            f"{name}: the file cannot be opened ({error.strerror}); expected an audio file; check "
+            "its permissions"
+        ) from error
+    if size == 0:
+        raise InputError(f"{name}: the file has no bytes; copy it anew from its source")
+    if wav is not None and wav.promised > wav.present:
+        raise _truncated(name, f"{wav.promised} bytes of samples", f"{wav.present}")
+    try:
+        info: Any = soundfile.info(path)
     except soundfile.LibsndfileError as error:
         raise InputError(
-            f"{path}: this is not audio that can be read ({error}); expected a wav or another "
+            f"{name}: this is not audio that can be read ({error}); expected a wav or another "
             "format that libsndfile reads; convert the file to wav"
         ) from error
     if info.frames == 0:
         raise InputError(
-            f"{path}: the audio has no samples; expected a piano recording; "
-            "replace the file or take its piece out of the piece table"
+            f"{name}: the audio has no samples; expected a piano recording; "
+            "replace the file or exclude its piece (corpus.exclude)"
         )
-    return info
+    return AudioFile(path, name, int(info.samplerate), int(info.channels), int(info.frames))
 
 
-def _truncated(path: Path, expected: str, found: str) -> InputError:
+def _truncated(name: str, expected: str, found: str) -> InputError:
     return InputError(
-        f"{path}: the file is truncated: its header promises {expected}, {found} are there; "
+        f"{name}: the file is truncated: its header promises {expected}, {found} are there; "
         "copy it anew from its source"
     )
 
 
-def _riff_data_bytes(path: Path) -> tuple[int, int]:
-    """Return how many bytes of samples a wav promises and how many follow.
+@dataclass(frozen=True)
+class _Wav:
+    """What the chunks of a wav say: the bytes of samples promised and present, and their rate."""
+
+    promised: int
+    present: int
+    bytes_per_second: int
+
+
+def _riff(opened: IO[bytes], size: int) -> _Wav | None:
+    """Return what a wav of ``size`` bytes says of itself; None for any other kind of file.
 
     libsndfile reads a wav that was cut off as a shorter one without a word, so
-    the chunks are walked here. Anything but RIFF or RF64 gives ``(0, 0)``, and
-    so does a wav whose writer did not know its size.
+    the chunks are walked here. A wav whose writer did not know its size promises nothing.
     """
-    size = path.stat().st_size
-    with open(path, "rb") as opened:
-        header = opened.read(12)
-        if header[:4] not in (b"RIFF", b"RF64") or header[8:12] != b"WAVE":
-            return 0, 0
-        long_data_size: int | None = None
-        while len(head := opened.read(8)) == 8:
-            name, length = head[:4], struct.unpack("<I", head[4:])[0]
-            if name == b"data":
-                if length in UNKNOWN_SIZES:
-                    length = long_data_size or 0
-                return length, size - opened.tell()
-            start = opened.tell()
-            if name == b"ds64":
-                fields = opened.read(16)
-                if len(fields) == 16:
-                    long_data_size = struct.unpack("<QQ", fields)[1]
-            opened.seek(start + length + length % 2)
+    header = opened.read(12)
+    if header[:4] not in (b"RIFF", b"RF64") or header[8:12] != b"WAVE":
+        return None
+    long_data_size: int | None = None
+    bytes_per_second = 0
+    while len(head := opened.read(8)) == 8:
+        name, length = head[:4], struct.unpack("<I", head[4:])[0]
+        start = opened.tell()
+        if name == b"data":
+            if length in UNKNOWN_SIZES:
+                length = long_data_size or 0
+            return _Wav(length, size - start, bytes_per_second)
+        if name == b"fmt " and len(fields := opened.read(16)) == 16:
+            bytes_per_second = struct.unpack("<HHIIHH", fields)[3]
+        if name == b"ds64" and len(fields := opened.read(16)) == 16:
+            long_data_size = struct.unpack("<QQ", fields)[1]
+        opened.seek(start + length + length % 2)
     # The file ends before any samples: one promised byte makes it truncated.
-    return 1, 0
+    return _Wav(1, 0, bytes_per_second)

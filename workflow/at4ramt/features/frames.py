@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from at4ramt.errors import InputError
-from at4ramt.features.shards import fixed_list_values, read_shard
+from at4ramt.features.shards import fixed_list_values, read_shard, shard_parts
 
 ROW_OF_PADDING = -1
 
@@ -93,67 +93,48 @@ def load_frames(
     """
     if not shards:
         raise InputError("no shards were given; expected at least one file of results/shards/")
-    magnitudes: list[npt.NDArray[np.float32]] = []
-    labels: list[npt.NDArray[np.uint8]] = []
-    centre: list[npt.NDArray[np.bool_]] = []
-    piece: list[npt.NDArray[np.int32]] = []
-    frame: list[npt.NDArray[np.int32]] = []
+    edge = max(edge, padding)
     names: list[str] = []
     instruments: list[str] = []
-
-    edge = max(edge, padding)
-
-    def add_silence(rows: int) -> None:
-        bins, pitches = magnitudes[0].shape[1], labels[0].shape[1]
-        magnitudes.append(np.zeros((rows, bins), np.float32))
-        labels.append(np.zeros((rows, pitches), np.uint8))
-        centre.append(np.zeros(rows, bool))
-        piece.append(np.full(rows, ROW_OF_PADDING, np.int32))
-        frame.append(np.full(rows, ROW_OF_PADDING, np.int32))
-
+    index_of_row: list[npt.NDArray[np.int32]] = []
     for path in shards:
-        table = read_shard(path, columns=["piece", "frame", "centre", "labels", "real", "imag"])
-        piece_names = np.asarray(table.column("piece").to_pylist())
-        edges = np.flatnonzero(piece_names[1:] != piece_names[:-1]) + 1
-        for first, last in zip([0, *edges], [*edges, len(piece_names)], strict=True):
-            rows = table.slice(first, last - first)
-            if names:
-                add_silence(padding)
-            magnitudes.append(_core_magnitudes(rows, margin_bins))
-            labels.append(fixed_list_values(rows, "labels").astype(np.uint8))
-            centre.append(rows.column("centre").to_numpy(zero_copy_only=False).astype(bool))
-            piece.append(np.full(last - first, len(names), np.int32))
-            frame.append(rows.column("frame").to_numpy().astype(np.int32))
-            names.append(str(piece_names[first]))
-            instruments.append(Path(path).stem)
-    if not magnitudes or not any(part.any() for part in centre):
+        column = read_shard(path, columns=["piece"]).column("piece").to_numpy(zero_copy_only=False)
+        begins = np.append(True, column[1:] != column[:-1])[: len(column)]
+        index_of_row.append(np.cumsum(begins, dtype=np.int32) + np.int32(len(names) - 1))
+        names += column[begins].tolist()
+        instruments += [Path(path).stem] * int(begins.sum())
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InputError(f"piece {twice[0]} is in more than one shard; rebuild results/shards")
+    index = np.concatenate(index_of_row)
+    place = edge + np.arange(len(index)) + padding * index
+    rows = 2 * edge + len(index) + padding * max(0, len(names) - 1)
+    piece = np.full(rows, ROW_OF_PADDING, np.int32)
+    piece[place] = index
+    # Filled piece by piece: a list of parts, put together at the end, would be held twice.
+    frame = np.full(rows, ROW_OF_PADDING, np.int32)
+    centre = np.zeros(rows, bool)
+    magnitudes, labels = np.zeros((rows, 0), np.float32), np.zeros((rows, 0), np.uint8)
+    first = 0
+    for path in shards:
+        for part in shard_parts(path, ["frame", "centre", "labels", "real", "imag"]):
+            to = place[first : first + len(part)]
+            first += len(part)
+            heard, written = _core_magnitudes(part, margin_bins), fixed_list_values(part, "labels")
+            if not magnitudes.size:
+                magnitudes = np.zeros((rows, heard.shape[1]), np.float32)
+                labels = np.zeros((rows, written.shape[1]), np.uint8)
+            magnitudes[to], labels[to] = heard, written
+            frame[to] = part.column("frame").to_numpy()
+            centre[to] = part.column("centre").to_numpy(zero_copy_only=False)
+    if not centre.any():
         raise InputError(
             f"{', '.join(str(path) for path in shards)}: no frame can be the centre of a window; "
             "expected frames with a label at or above shards.minimum_level; "
             "lower that key or check the audio and notes of these pieces"
         )
-    if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise InputError(f"piece {twice[0]} is in more than one shard; rebuild results/shards")
-    add_silence(edge)
-    add_silence(edge)
-    order = [len(magnitudes) - 1, *range(len(magnitudes) - 1)]
-
-    def joined(parts: list[npt.NDArray]) -> npt.NDArray:
-        ordered = [parts[index] for index in order]
-        parts.clear()
-        return np.concatenate(ordered)
-
     return FrameMatrix(
-        joined(magnitudes),
-        joined(labels),
-        joined(centre),
-        joined(piece),
-        joined(frame),
-        tuple(names),
-        tuple(instruments),
-        padding,
-        edge,
+        magnitudes, labels, centre, piece, frame, tuple(names), tuple(instruments), padding, edge
     )
 
 

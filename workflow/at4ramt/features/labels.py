@@ -1,4 +1,4 @@
-"""Which pitches sound in which frame, from the notes of a piece.
+"""The notes of a piece, and which pitches sound in which frame.
 
 Source: docs/method.md, "Features". A frame belongs to a note from its onset up
 to, and not including, its offset; offsets are MAPS's, which the sustain pedal
@@ -14,13 +14,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from at4ramt.corpus.maps import LABEL, ONSET_SLACK_SECONDS, read_notes
+from at4ramt.corpus.midi import read_midi, sustain
 from at4ramt.errors import InputError
 from at4ramt.features.cqt import CqtSettings
+from at4ramt.files import file_of
 
 log = logging.getLogger(__name__)
 
 Notes = npt.NDArray[Any]
 """A structured array with the fields ``onset``, ``offset`` and ``pitch``, a row a note."""
+
+MIDI_SUFFIXES = (".mid", ".midi")
 
 LATE_NOTE_SECONDS = 1.0
 """How far the last offset may lie beyond the audio's end: a release tail that was cut."""
@@ -30,6 +35,51 @@ UNLABELLED_SECONDS = 10.0
 
 AUDIBLE_SHARE = 0.25
 """A frame is audible here if its level reaches this share of the labelled frames' median."""
+
+
+def read_labels(path: str | Path, audio_seconds: float | None = None, member: str = "") -> Notes:
+    """Return the notes of a piece, from a list as MAPS has them (.txt) or from MIDI.
+
+    The notes of MIDI are extended by the pedal, as MAPS's lists are. They end with the
+    recording at the latest: a pedal may be lifted long after the last sound.
+
+    Args:
+        path: the file, or the zip that has it.
+        audio_seconds: length of the recording, if it should be compared.
+        member: the file's path inside the zip.
+
+    Returns:
+        A structured array with ``onset`` and ``offset`` in seconds and MIDI ``pitch``.
+
+    Raises:
+        InputError: if the file is not what its suffix says, or a note begins after the
+            end of the recording.
+    """
+    with file_of(path, member) as (place, name):
+        try:
+            if place.suffix.lower() not in MIDI_SUFFIXES:
+                return read_notes(place, audio_seconds=audio_seconds)
+            performance = read_midi(place.read_bytes(), name)
+        except OSError as error:
+            raise InputError(
+                f"{name}: the notes cannot be read ({error.strerror}); check the file"
+            ) from error
+        except InputError as error:
+            # Of a zip's member, the message should not name the temporary copy.
+            raise InputError(str(error).replace(str(place), name)) from error
+    played = sustain(performance.notes, performance.pedal)
+    notes = np.zeros(len(played), LABEL)
+    for field in ("onset", "offset", "pitch"):
+        notes[field] = played[field]
+    if audio_seconds is not None:
+        late = float(notes["onset"].max(initial=0.0))
+        if late > audio_seconds + ONSET_SLACK_SECONDS:
+            raise InputError(
+                f"{name}: a note begins at {late:g} s, after the audio's end at "
+                f"{audio_seconds:g} s. Check that recording and notes belong together."
+            )
+        notes["offset"] = np.minimum(notes["offset"], max(audio_seconds, late))
+    return notes
 
 
 def frame_labels(notes: Notes, frames: int, settings: CqtSettings) -> npt.NDArray[np.uint8]:
@@ -96,7 +146,7 @@ def check_lengths(
     if len(notes) == 0:
         raise InputError(
             f"{notes_path}: there are no notes; expected a line for each note of {audio_path}; "
-            "replace the file or take its piece out of the piece table"
+            "replace the file or exclude its piece (corpus.exclude)"
         )
     last = float(notes["offset"].max())
     if last > audio_seconds + LATE_NOTE_SECONDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from at4ramt.corpus.maps import read_notes
-from at4ramt.features.audio import read_audio
+from at4ramt.features.audio import AudioFile, audio_blocks, open_audio
 from at4ramt.features.cqt import CqtSettings, complex_cqt, core_level
-from at4ramt.features.labels import check_lengths, frame_labels
+from at4ramt.features.labels import check_lengths, frame_labels, read_labels
+from at4ramt.features.stream import cqt_blocks
 from at4ramt.files import whole_file
 
 log = logging.getLogger(__name__)
 
 ROW_GROUP_ROWS = 1 << 16
+
+WHOLE_SECONDS = 600
+"""Recordings up to this length are transformed at once, as librosa does; an hour of this would
+need a gigabyte. Longer ones come in blocks, with the same result but for rounding."""
+
 COLUMN_KEY = "column."
 """Prefix of the schema metadata's keys under which each column is described."""
 
@@ -124,30 +129,40 @@ def extract_piece(
     piece: str,
     instrument: str,
     features: Mapping[str, Any],
+    audio_member: str = "",
+    notes_member: str = "",
 ) -> None:
     """Write the features of one piece.
 
     Args:
-        audio_path: the recording, any format that :func:`read_audio` takes.
-        notes_path: its notes, in MAPS's text format.
+        audio_path: the recording, any format that :func:`open_audio` takes.
+        notes_path: its notes, in any format that :func:`read_labels` takes.
         out: the Parquet file; its columns are described in its schema's metadata.
         piece: name of the piece.
         instrument: name of the instrument.
         features: the config's section of that name.
+        audio_member: the recording's path inside the zip that ``audio_path`` names, if it is one.
+        notes_member: likewise of the notes.
 
     Raises:
         InputError: if audio or notes are wrong, or do not belong together.
     """
     settings = CqtSettings.from_config(features)
-    audio = read_audio(audio_path, settings.sample_rate_hz)
-    seconds = len(audio) / settings.sample_rate_hz
-    notes = read_notes(notes_path, audio_seconds=seconds)
-    transform = complex_cqt(audio, settings)
-    frames = len(transform)
-    real, imag = transform.real.astype(np.float16), transform.imag.astype(np.float16)
+    with open_audio(audio_path, audio_member) as audio:
+        notes = read_labels(notes_path, audio.seconds, notes_member)
+        real, imag, samples = _transform(audio, settings)
+    seconds = samples / settings.sample_rate_hz
+    frames = len(real)
     # Of the numbers that are stored, so that a reader of the file gets the same.
     level = core_level(real, imag, settings)
-    check_lengths(notes, level, seconds, settings, audio_path=audio_path, notes_path=notes_path)
+    check_lengths(
+        notes,
+        level,
+        seconds,
+        settings,
+        audio_path=f"{audio_path}: {audio_member}" if audio_member else audio_path,
+        notes_path=f"{notes_path}: {notes_member}" if notes_member else notes_path,
+    )
     labels = frame_labels(notes, frames, settings)
     margin, core_end = settings.margin_pitches, settings.margin_pitches + settings.pitches
     schema = described_schema(
@@ -182,3 +197,23 @@ def extract_piece(
         float(level.mean()),
         len(notes),
     )
+
+
+def _transform(
+    audio: AudioFile, settings: CqtSettings
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16], int]:
+    """Return real and imaginary part, ``(frames, bins)``, and the number of samples transformed."""
+    lengths = []
+
+    def counted() -> Iterator[npt.NDArray[np.float32]]:
+        for block in audio_blocks(audio, settings.sample_rate_hz):
+            lengths.append(len(block))
+            yield block
+
+    if audio.seconds <= WHOLE_SECONDS:
+        blocks = iter([complex_cqt(np.concatenate(list(counted())), settings)])
+    else:
+        blocks = cqt_blocks(counted(), settings)
+    parts = [(block.real.astype(np.float16), block.imag.astype(np.float16)) for block in blocks]
+    real, imag = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return real, imag, sum(lengths)

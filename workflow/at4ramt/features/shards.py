@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,30 @@ def read_shard(path: str | Path, columns: Sequence[str] | None = None) -> pa.Tab
     settings = _settings(path, schema, "a shard", REBUILD_SHARDS)
     _check_fields(path, schema, _shard_fields(settings), REBUILD_SHARDS)
     return _read_table(path, columns, "shard", REBUILD_SHARDS)
+
+
+def shard_parts(path: str | Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield some columns of a shard a piece at a time, or 65,536 rows of a longer one.
+
+    Raises:
+        InputError: if the file is no Parquet or damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as opened:
+            for number in range(opened.num_row_groups):
+                yield opened.read_row_group(number, columns=list(columns), use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise _corrupt(path, "shard", REBUILD_SHARDS, error) from error
+
+
+def read_features(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a piece's feature file, all of it or some columns, a row a frame in order.
+
+    Raises:
+        InputError: if the file is missing, is no Parquet, is damaged or is no feature file.
+    """
+    _feature_head(path)
+    return _read_table(path, columns, "feature file", REBUILD_FEATURES)
 
 
 def check_shards(paths: Sequence[str | Path], config: dict[str, Any]) -> None:
