@@ -29,6 +29,7 @@ GROUPS = {
     "features": "lock.txt",
     "training-cpu": "lock.txt",
     "training-gpu": "lock-gpu.txt",
+    "transcription": "lock.txt",
     "figures": "lock.txt",
 }
 FOR_ALL_PYTHONS = ("--universal", "--fork-strategy", "fewest")

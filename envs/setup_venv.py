@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,14 @@ ROOT = ENVS.parent
 LOCKS = {"run": ("lock.txt",), "test": ("lock.txt", "lock-test.txt"), "gpu": ("lock-gpu.txt",)}
 STAMP = "at4ramt-setup.json"
 LOG = "setup.log"
+# The package is not installed: its command runs the clone's. A caller's PYTHONPATH and
+# modules in the folder it is called from (-P) must not get between.
+COMMAND = """\
+#!/bin/sh
+# Written by envs/setup_venv.py.
+unset PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS
+PYTHONPATH={workflow} exec {python} -sP -m at4ramt.cli "$@"
+"""
 # pip's own requirement for building the one package that has no wheel; see install().
 BUILD_TOOLS = ("setuptools", "wheel", "packaging")
 # Measured: 3.1 GB for .venv with the test tools, 0.7 GB of downloads while they
@@ -297,6 +306,21 @@ def create(venv: Path, needed_gb: float) -> None:
         )
 
 
+def write_command(venv: Path) -> None:
+    """Put the command ``at4ramt`` into the environment's ``bin``, if it is not there as it is."""
+    text = COMMAND.format(
+        workflow=shlex.quote(str(ROOT / "workflow")),
+        python=shlex.quote(str(venv / "bin" / "python")),
+    )
+    path = venv / "bin" / "at4ramt"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    unfinished = path.with_name("at4ramt.part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.chmod(0o755)
+    unfinished.replace(path)
+
+
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Wait until no other set-up runs in ``folder``; go on where the file system cannot lock."""
@@ -326,6 +350,7 @@ def set_up(kind: str, venv: Path) -> None:
         base = "lock-gpu.txt"
     wanted = {name: lock_digest(name) for name in (base, *more)}
     if wanted.items() <= stamp.items():
+        write_command(venv)
         return
     if os.environ.get("MACHINE_CHECK") != "off":
         check_libc(*platform.libc_ver())
@@ -360,6 +385,7 @@ def set_up(kind: str, venv: Path) -> None:
         )
         packages = read_lock(base) | packages
     install(venv, packages, needed_gb)
+    write_command(venv)
     content = wanted | {"venv": str(venv), "python": python_of(venv)}
     unfinished = venv / f"{STAMP}.part"
     unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -174,6 +174,37 @@ def test_sets_up_once_and_adds_the_test_tools(clone, setup_venv):
     assert setup_venv.read_stamp(moved) == {}
 
 
+def test_the_command_runs_the_clone_s_package_from_anywhere(clone, tmp_path):
+    package = clone.root / "workflow" / "at4ramt"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "cli.py").write_text("import sys, json; print(json.dumps(sys.argv[1:]))")
+    clone.python()
+    assert clone.run().returncode == 0
+    command = clone.root / ".venv" / "bin" / "at4ramt"
+    elsewhere = tmp_path / "it's here"
+    elsewhere.mkdir()
+    (elsewhere / "json.py").write_text("raise SystemExit('a module of the user')")
+    (elsewhere / "at4ramt").mkdir()
+
+    def says(*arguments: str) -> list[str]:
+        done = subprocess.run(
+            [command, *arguments], cwd=elsewhere, capture_output=True, text=True, check=True,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(elsewhere), "PYTHONHOME": "/nowhere"},
+        )  # fmt: skip
+        return json.loads(done.stdout)
+
+    assert says("transcribe", "a song.wav", "$HOME") == ["transcribe", "a song.wav", "$HOME"]
+
+    # An environment of before there was the command gets it; one that has it is left alone.
+    command.unlink()
+    assert clone.run().returncode == 0
+    assert says() == []
+    made = command.stat().st_mtime_ns
+    clone.run()
+    assert command.stat().st_mtime_ns == made
+
+
 def test_an_environment_for_a_gpu_is_not_replaced_by_the_other(clone):
     clone.python()
     clone.run("run")

@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"
-GROUPS = ("features", "training-cpu", "training-gpu", "figures")
+GROUPS = ("features", "training-cpu", "training-gpu", "transcription", "figures")
 RUN_BY_THE_MASTER = {
     "snakemake",
     "snakemake-executor-plugin-lsf",

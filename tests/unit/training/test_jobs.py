@@ -103,8 +103,8 @@ def test_a_control_takes_its_level_from_the_config(
     assert (card["level"], card["search_status"]) == (level, status)
     assert card["parent_digest"] == file_digest(base[0])
     assert pd.read_parquet(search).empty
-    before = load_model(base[0], bins=168, pitches=56).network.get_weights()
-    after = load_model(model, bins=168, pitches=56).network.get_weights()
+    before = load_model(base[0]).network.get_weights()
+    after = load_model(model).network.get_weights()
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
 
 
@@ -148,15 +148,15 @@ def test_a_pitch_that_never_sounds_is_told(base, shards, config, tmp_path, caplo
     assert "never sound in the training split" in caplog.text
 
 
-def test_a_model_that_does_not_fit_is_refused(base, tmp_path):
-    with pytest.raises(InputError, match=r"takes 168 bins and gives 56 pitches; the config's"):
-        load_model(base[0], bins=84, pitches=28)
+def test_a_model_that_does_not_fit_is_refused(base, tmp_path, config):
+    with pytest.raises(InputError, match=r"trained on other features: pitches 56 \(here 28\)"):
+        load_model(base[0], config["features"] | {"pitches": 28})
     with pytest.raises(InputError, match=r"no such model; run snakemake"):
-        load_model(tmp_path / "missing.keras", bins=168, pitches=56)
+        load_model(tmp_path / "missing.keras")
     half = tmp_path / "half.keras"
     half.write_bytes(Path(base[0]).read_bytes()[:5000])
     with pytest.raises(InputError, match=r"half\.keras: not a model of this workflow"):
-        load_model(half, bins=168, pitches=56)
+        load_model(half)
 
 
 RESUMED = """

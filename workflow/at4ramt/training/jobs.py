@@ -210,9 +210,7 @@ def train_round(
     )
     checkpoint = Checkpoint(checkpoints, key)
     training, validation = load_splits(training_shards, validation_shards, config)
-    parent = load_model(
-        parent_path, bins=training.magnitudes.shape[1], pitches=training.labels.shape[1]
-    )
+    parent = load_model(parent_path, config["features"])
     weights = parent.loss_weights
     settings, rounds = config["training"], config["rounds"]
     kind = arm_named(arm)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from at4ramt.errors import InputError
+from at4ramt.features.cqt import CqtSettings
 from at4ramt.files import file_digest, whole_file
 from at4ramt.training.losses import LossWeights
 
@@ -69,20 +71,21 @@ def save_model(path: str | Path, network: Any, optimizer: Any, card: dict[str, A
             target.writestr(zipfile.ZipInfo(CARD, ARCHIVE_DATE), text)
 
 
-def load_model(path: str | Path, *, bins: int, pitches: int) -> StoredModel:
-    """Read a model and check that it takes our frames and gives our pitches.
+def load_model(path: str | Path, features: Mapping[str, Any] | None = None) -> StoredModel:
+    """Read a model and check that it was trained on the features it is to be given.
 
     Args:
         path: a file that :func:`save_model` wrote.
-        bins: bins per frame that the config's features have.
-        pitches: pitches that they have labels for.
+        features: the config's section that the frames were made with; None where
+            they will be made with the model's own settings.
 
     Raises:
-        InputError: if the file is missing, no such archive, or of another shape.
+        InputError: if the file is missing, no such archive, or made for other features.
     """
     import keras
 
     card = read_card(path)
+    check_features(path, card, features)
     try:
         network = keras.models.load_model(path, safe_mode=True)
     except (ValueError, OSError, KeyError, TypeError) as error:
@@ -90,14 +93,39 @@ def load_model(path: str | Path, *, bins: int, pitches: int) -> StoredModel:
             f"{path}: Keras cannot read this model ({error}); expected a model of this workflow; "
             "delete it and run snakemake again"
         ) from error
-    found = (network.input_shape[-1], network.output_shape[-1])
-    if found != (bins, pitches):
-        raise InputError(
-            f"{path}: the model takes {found[0]} bins and gives {found[1]} pitches; the config's "
-            f"features have {bins} bins and {pitches} pitches; train it again with this config "
-            "(delete the file and run snakemake) or restore the config it was trained with"
-        )
     return StoredModel(network, card, str(path), file_digest(path))
+
+
+def check_features(
+    path: str | Path, card: Mapping[str, Any], features: Mapping[str, Any] | None
+) -> None:
+    """Refuse a model whose features were made with other settings than those at hand.
+
+    Another hop or another lowest pitch gives frames of the right size that mean
+    something else: nothing but the settings in the model's file can tell.
+
+    Args:
+        path: the model's file, for the message.
+        card: the content of its ``at4ramt.json``.
+        features: the config's section ``features``; None if there is nothing to compare.
+
+    Raises:
+        InputError: naming each setting that differs, with both values.
+    """
+    if features is None:
+        return
+    learnt = card.get("features", {})
+    differing = [
+        f"{name} {learnt.get(name, 'unknown')} (here {features[name]})"
+        for name in CqtSettings.__dataclass_fields__
+        if learnt.get(name) != features[name]
+    ]
+    if differing:
+        raise InputError(
+            f"{path}: the model was trained on other features: {', '.join(differing)}; train it "
+            "again with this config (delete the file and run snakemake) or restore the config it "
+            "was trained with"
+        )
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

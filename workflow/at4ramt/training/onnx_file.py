@@ -1,0 +1,315 @@
+"""The network as an ONNX file: inference without TensorFlow, in any language.
+
+The file stands beside the ``.keras`` archive it is made from, computes the same
+logits, and carries the same card in its metadata under ``at4ramt.json``. An
+archive trained anew leaves the old export behind; each export therefore names
+the sha256 of its archive.
+
+Each Keras layer becomes the ONNX operators of its definition, in Keras' own
+axis order (channels last): see https://onnx.ai/onnx/operators/. Keras' own export,
+by way of TensorFlow and tf2onnx, computes the same from twice the nodes, but
+writes other bytes each time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from at4ramt.errors import InputError
+from at4ramt.files import file_digest, whole_file
+from at4ramt.training.model_file import CARD, check_features, load_model
+from at4ramt.training.network import CONTEXT_FRAMES
+
+log = logging.getLogger("at4ramt")
+
+SUFFIX = ".onnx"
+KERAS_DIGEST = "keras_sha256"
+INPUT, OUTPUT = "cqt_magnitude", "pitch_logits"
+# Of 2022: runtimes of the years since read it, and the network needs nothing newer.
+OPSET, IR_VERSION = 17, 8
+# Largest difference of a logit that single precision explains: sums are made in another order.
+TOLERANCE = 1e-4
+CHUNK_ROWS = 512
+TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """An exported model, ready to run.
+
+    Attributes:
+        card: what the ``.keras`` archive says of itself in ``at4ramt.json``.
+        path: where it was read from.
+        keras_digest: sha256 of the archive it was made from.
+        session: the ``onnxruntime.InferenceSession``.
+    """
+
+    card: dict[str, Any]
+    path: str
+    keras_digest: str
+    session: Any
+
+    def logits(self, magnitudes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the logits of all frames whose window lies within ``magnitudes``.
+
+        Memory beside input and output is that of 512 frames, however many there are.
+
+        Args:
+            magnitudes: float32, ``(frames, bins)``, at least 7 frames.
+
+        Returns:
+            float32, ``(frames - 6, pitches)``, for the frames from the fourth on.
+        """
+        context = CONTEXT_FRAMES - 1
+        if len(magnitudes) < CONTEXT_FRAMES:
+            raise ValueError(f"{len(magnitudes)} frames; a window has {CONTEXT_FRAMES}")
+        starts = range(0, len(magnitudes) - context, CHUNK_ROWS)
+        chunks = (magnitudes[None, first : first + CHUNK_ROWS + context] for first in starts)
+        return np.concatenate([self.session.run([OUTPUT], {INPUT: each})[0][0] for each in chunks])
+
+
+def export_onnx(keras_path: str | Path, onnx_path: str | Path) -> None:
+    """Write a model as an ONNX file, after comparing its outputs with Keras'.
+
+    The file's bytes are a function of the archive's.
+
+    Args:
+        keras_path: a file that ``save_model`` wrote.
+        onnx_path: the file to write.
+
+    Raises:
+        InputError: if the archive is missing or none of this workflow.
+        NotImplementedError: if the network has a layer that no rule exists for.
+        ArithmeticError: if the two compute different logits; nothing is written.
+    """
+    import onnx
+
+    stored = load_model(keras_path)
+    model = onnx_model(stored.network)
+    onnx.helper.set_model_props(
+        model,
+        {CARD: json.dumps(stored.card, indent=2, sort_keys=True), KERAS_DIGEST: stored.digest},
+    )
+    onnx.checker.check_model(model, full_check=True)
+    with whole_file(onnx_path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+        difference = _largest_difference(stored.network, load_onnx(temporary))
+        # Written so that NaN fails too.
+        if not difference <= TOLERANCE:
+            raise ArithmeticError(
+                f"{onnx_path}: its logits differ from those of {keras_path} by up to "
+                f"{difference:g}; expected at most {TOLERANCE:g}"
+            )
+    log.info("%s: logits equal Keras' to %.1e", onnx_path, difference)
+
+
+def onnx_model(network: Any) -> Any:
+    """Return a Keras network as an ``onnx.ModelProto``.
+
+    Args:
+        network: layers in one chain, ``(batch, frames, bins)`` to
+            ``(batch, frames - 6, pitches)``.
+
+    Raises:
+        NotImplementedError: if a layer has no rule, or does not follow the one before it.
+    """
+    from onnx import TensorProto, helper
+
+    graph = _Graph()
+    first, *layers = network.layers
+    signal, tensor = INPUT, first.output
+    for layer in layers:
+        kind = type(layer).__name__
+        if kind not in LAYERS or layer.input is not tensor:
+            raise NotImplementedError(
+                f"layer '{layer.name}' ({kind}): the ONNX export knows chains of "
+                f"{', '.join(LAYERS)}; add a rule to training/onnx_file.py"
+            )
+        signal, tensor = LAYERS[kind](graph, layer, signal), layer.output
+    graph.add("Identity", [signal], OUTPUT)
+    (*_, bins), (*_, pitches) = network.input_shape, network.output_shape
+    frames = helper.make_tensor_value_info(
+        INPUT,
+        TensorProto.FLOAT,
+        ["batch", "frames", bins],
+        "magnitudes of the constant-Q transform that the metadata's features describe",
+    )
+    logits = helper.make_tensor_value_info(
+        OUTPUT,
+        TensorProto.FLOAT,
+        ["batch", f"frames - {CONTEXT_FRAMES - 1}", pitches],
+        "the sigmoid of a logit is the probability that the pitch is active in the frame",
+    )
+    return helper.make_model(
+        helper.make_graph(graph.nodes, network.name, [frames], [logits], graph.weights),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="at4ramt",
+    )
+
+
+def load_onnx(
+    path: str | Path, features: Mapping[str, Any] | None = None, *, threads: int = 1
+) -> OnnxModel:
+    """Open an exported model.
+
+    Args:
+        path: a file that :func:`export_onnx` wrote.
+        features: the config's section that the frames were made with; None where
+            they will be made with the model's own settings.
+        threads: CPU threads; 0 for all.
+
+    Raises:
+        InputError: if the file is missing, no such file, or made for other features.
+    """
+    import onnxruntime
+
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such model; run snakemake {path} to export it")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        metadata = session.get_modelmeta().custom_metadata_map
+        card, digest = json.loads(metadata[CARD]), metadata[KERAS_DIGEST]
+    # The runtime's own errors have no base class but Exception.
+    except Exception as error:
+        raise InputError(
+            f"{path}: not an exported model of this workflow ({error}); expected an ONNX file "
+            f"with {CARD} in its metadata; delete it and run snakemake again"
+        ) from error
+    check_features(path, card, features)
+    return OnnxModel(card, str(path), digest, session)
+
+
+def exported(keras_path: str | Path, *, threads: int = 1) -> OnnxModel | None:
+    """Return the export beside a model, or None if there is none of this very archive.
+
+    None also where ``onnxruntime`` is not installed: whoever asks can fall back on Keras.
+
+    Args:
+        keras_path: the archive.
+        threads: CPU threads; 0 for all.
+
+    Raises:
+        InputError: if there is a file of the export's name that is no export.
+    """
+    path = Path(keras_path).with_suffix(SUFFIX)
+    if not path.is_file():
+        return None
+    try:
+        model = load_onnx(path, threads=threads)
+    except ImportError:
+        return None
+    return model if model.keras_digest == file_digest(keras_path) else None
+
+
+@dataclass
+class _Graph:
+    """Nodes and weights in the making; each node is named as its result."""
+
+    nodes: list[Any] = field(default_factory=list)
+    weights: list[Any] = field(default_factory=list)
+
+    def add(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
+        return name
+
+    def constant(self, value: npt.ArrayLike, kind: type, name: str) -> str:
+        from onnx import numpy_helper
+
+        self.weights.append(numpy_helper.from_array(np.asarray(value, kind), name))
+        return name
+
+    def activation(self, layer: Any, signal: str) -> str:
+        name = layer.activation.__name__
+        if name == "linear":
+            return signal
+        if name not in ACTIVATIONS:
+            raise NotImplementedError(
+                f"layer '{layer.name}': the ONNX export knows no activation '{name}', only "
+                f"{', '.join(ACTIVATIONS)}; add it to training/onnx_file.py"
+            )
+        return self.add(ACTIVATIONS[name], [signal], f"{layer.name}/{name}")
+
+
+def _rescaling(graph: _Graph, layer: Any, signal: str) -> str:
+    scale = graph.constant(layer.scale, np.float32, f"{layer.name}/scale")
+    offset = graph.constant(layer.offset, np.float32, f"{layer.name}/offset")
+    scaled = graph.add("Mul", [signal, scale], f"{layer.name}/scaled")
+    return graph.add("Add", [scaled, offset], f"{layer.name}/shifted")
+
+
+def _reshape(graph: _Graph, layer: Any, signal: str) -> str:
+    # Keras' shape leaves the batch out; ONNX takes a 0 for "as it is".
+    shape = graph.constant((0, *layer.target_shape), np.int64, f"{layer.name}/shape")
+    return graph.add("Reshape", [signal, shape], f"{layer.name}/reshaped")
+
+
+def _convolution(graph: _Graph, layer: Any, signal: str) -> str:
+    kernel, *bias = layer.get_weights()
+    inputs = [
+        graph.add("Transpose", [signal], f"{layer.name}/channels_first", perm=TO_CHANNELS_FIRST),
+        # From (time, bin, in, out) to (out, in, time, bin).
+        graph.constant(kernel.transpose(3, 2, 0, 1), np.float32, f"{layer.name}/kernel"),
+        *(graph.constant(each, np.float32, f"{layer.name}/bias") for each in bias),
+    ]
+    result = graph.add("Conv", inputs, f"{layer.name}/convolved", strides=layer.strides)
+    result = graph.add("Transpose", [result], f"{layer.name}/channels_last", perm=TO_CHANNELS_LAST)
+    return graph.activation(layer, result)
+
+
+def _max_pooling(graph: _Graph, layer: Any, signal: str) -> str:
+    name, shape = layer.name, {"kernel_shape": layer.pool_size, "strides": layer.strides}
+    result = graph.add("Transpose", [signal], f"{name}/channels_first", perm=TO_CHANNELS_FIRST)
+    result = graph.add("MaxPool", [result], f"{name}/pooled", **shape)
+    return graph.add("Transpose", [result], f"{name}/channels_last", perm=TO_CHANNELS_LAST)
+
+
+def _dense(graph: _Graph, layer: Any, signal: str) -> str:
+    kernel, *bias = layer.get_weights()
+    weights = graph.constant(kernel, np.float32, f"{layer.name}/kernel")
+    result = graph.add("MatMul", [signal, weights], f"{layer.name}/product")
+    for each in bias:
+        shift = graph.constant(each, np.float32, f"{layer.name}/bias")
+        result = graph.add("Add", [result, shift], f"{layer.name}/sum")
+    return graph.activation(layer, result)
+
+
+def _dropout(_graph: _Graph, _layer: Any, signal: str) -> str:
+    return signal
+
+
+# Options that a rule does not look at (padding, dilation) show in export_onnx's comparison.
+LAYERS: Mapping[str, Callable[[_Graph, Any, str], str]] = {
+    "Rescaling": _rescaling,
+    "Reshape": _reshape,
+    "Conv2D": _convolution,
+    "MaxPooling2D": _max_pooling,
+    "Dense": _dense,
+    "Dropout": _dropout,
+}
+
+
+def _largest_difference(network: Any, exported_model: OnnxModel) -> float:
+    """Return the largest difference of a logit over some frames of noise, NaN included."""
+    rng = np.random.default_rng(0)
+    frames = rng.random((4 * CONTEXT_FRAMES + 1, network.input_shape[-1]), np.float32)
+    frames *= rng.random((len(frames), 1), np.float32)
+    expected = np.asarray(network.predict_on_batch(frames[None]))[0]
+    found = exported_model.logits(frames)
+    return float(np.abs(found - expected).max()) if found.shape == expected.shape else math.inf
