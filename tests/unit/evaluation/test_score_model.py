@@ -42,6 +42,7 @@ def scored(tmp_path_factory, write_shard, demo_config):
     weights = loss_weights("per_pitch", np.arange(56), 100, cap=50)
     card = {
         "arm": "base", "seed": 3, "round": 0, "threshold_fitted": THRESHOLD,
+        "features": demo_config["features"],
         "loss_weights": {"active": weights.active.tolist(), "inactive": weights.inactive.tolist()},
     }  # fmt: skip
     save_model(folder / "model.keras", network, optimizer, card)

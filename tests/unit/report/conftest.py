@@ -7,6 +7,8 @@ also builds such a run anywhere: ``build_run(Path("somewhere"))``.
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ ARMS = ["adversarial", "clean", "augmented", "fixed"]
 
 CONFIG: dict[str, Any] = {
     "corpus": {
+        "kind": "embedded",
+        "root": None,
+        "exclude": {},
         "pieces": "config/corpus/pieces.tsv",
         "works": "config/corpus/works.tsv",
         "instruments": "config/corpus/instruments.tsv",
@@ -245,6 +250,68 @@ def confusion_table() -> pd.DataFrame:
                         )
                     )
     return pd.concat(blocks, ignore_index=True)
+
+
+def notes_table() -> pd.DataFrame:
+    """Return note counts of the models whose notes are scored, clean and noisy."""
+    pieces = pieces_table()
+    pieces = pieces[pieces["split"] != "training"]
+    rows = []
+    for (arm, seed, number), row in itertools.product(models(), pieces.itertuples()):
+        if number not in (0, ROUNDS):
+            continue
+        for level, kind, (criterion, share) in itertools.product(
+            (0.0, 0.34), ("half", "fitted"), (("onset", 1.0), ("onset_offset", 0.4))
+        ):
+            reference = 60 + len(row.piece)
+            matched = int(share * reference * model_f1(arm, number, level))
+            rows.append(
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "round": number,
+                    "split": row.split,
+                    "instrument": row.instrument,
+                    "piece": row.piece,
+                    "noise": "none" if level == 0 else "uniform",
+                    "level": level,
+                    "threshold_kind": kind,
+                    "criterion": criterion,
+                    "reference": reference,
+                    "estimated": reference + (20 if kind == "half" else 5),
+                    "matched": matched,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def listening() -> dict[str, Any]:
+    """Return excerpts of two pieces: of three notes two are found, and one is made up."""
+    silence = base64.b64encode(b"no music").decode()
+    reference = [[0.5, 1.0, 60], [1.5, 4.0, 64], [2.0, 3.0, 67]]
+    notes = [[0.52, 1.1, 60, 70], [2.01, 3.2, 67, 60], [5.0, 5.5, 72, 40]]
+    excerpts = []
+    for piece, split in (("a", "test"), ("b<c", "test_unseen_piano")):
+        sounds: list[dict[str, Any]] = []
+        for condition in ("clean", "noisy"):
+            sounds.append({"condition": condition, "model": None, "audio": silence})
+            for model, found in (("base", []), ("adversarial", [[0, 0], [2, 1]])):
+                sounds.append(
+                    {"condition": condition, "model": model, "audio": silence, "threshold": 0.7}
+                    | {"notes": notes, "pairs": found}
+                )
+        excerpts.append(
+            {
+                "piece": piece,
+                "instrument": "SalamC5",
+                "split": split,
+                "start_seconds": 5.0,
+                "seconds": 10.0,
+                "reference": reference,
+                "sounds": sounds,
+            }
+        )
+    return {"snr_db": 6.0, "excerpts": excerpts}
 
 
 def history_table(arm: str, number: int, level: float, epochs: int, start: int) -> pd.DataFrame:
@@ -495,6 +562,8 @@ def build_run(root: Path) -> Path:
     frame_metrics_table(scores).to_parquet(evaluation / "frame_metrics.parquet")
     confusion_table().to_parquet(evaluation / "confusion.parquet")
     np.savez(evaluation / "example.npz", **example_arrays())
+    notes_table().to_parquet(evaluation / "notes.parquet")
+    (evaluation / "listening.json").write_text(json.dumps(listening()))
     (root / "results" / "tables").mkdir()
     levels_table().to_csv(root / "results" / "tables" / "levels.csv", index=False)
     return root

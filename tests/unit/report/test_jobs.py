@@ -30,6 +30,8 @@ def inputs(run: Path) -> dict[str, Any]:
         "frame_metrics": evaluation / "frame_metrics.parquet",
         "confusion": evaluation / "confusion.parquet",
         "example": evaluation / "example.npz",
+        "notes": evaluation / "notes.parquet",
+        "excerpts": evaluation / "listening.json",
         "levels": run / "results/tables/levels.csv",
         "cards": sorted(models.rglob("*.json")),
         "histories": sorted(models.rglob("*.history.parquet")),
@@ -57,6 +59,8 @@ OUTPUTS = {
         "pitches.svg",
         "pitches_csv.csv",
     ],
+    "plot_notes": ["figure.svg", "page.html", "csv.csv"],
+    "write_listening": ["page.html"],
     "plot_data": [
         "data.html",
         "frames.svg",
@@ -79,7 +83,7 @@ def check_svg(path: Path) -> None:
 def check_html(path: Path) -> None:
     text = path.read_text()
     assert "<h1>" in text and "<td" in text
-    assert not re.search(r"<script|<link|src=|@import|url\(", text)
+    assert not re.search(r"<script|<link|src=(?!\"data:)|@import|url\(", text)
     assert "nan" not in re.sub(r"<[^>]+>", " ", text).lower().split()
 
 
@@ -135,7 +139,9 @@ def test_outputs(
         extra = {"benchmarks": made_up_run / "benchmarks", "folder": made_up_run}
     (tmp_path / "graph.dot").write_text('\t0[label = "all", x];\n\t1[label = "plot", x];\n\t1 -> 0')
     sources = inputs(made_up_run) | {"graph": tmp_path / "graph.dot"}
-    getattr(jobs, job)(sources, targets, run_config, **extra)
+    if job != "write_listening":
+        extra["config"] = run_config
+    getattr(jobs, job)(sources, targets, **extra)
     assert len(drawn) == sum(name.endswith(".svg") for name in OUTPUTS[job])
     assert plt.get_fignums() == []
     for path in targets.values():

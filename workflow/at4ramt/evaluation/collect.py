@@ -12,14 +12,19 @@ import pandas as pd
 from at4ramt.errors import InputError
 from at4ramt.evaluation.metrics import probabilities
 from at4ramt.evaluation.snr import magnitude_statistics, snr_table
-from at4ramt.evaluation.tables import write_frame_metrics, write_scores
+from at4ramt.evaluation.tables import write_frame_metrics, write_note_counts, write_scores
 from at4ramt.features.frames import load_frames
 from at4ramt.files import read_json, whole_file
 from at4ramt.training.jobs import margin_bins
 from at4ramt.training.lineage import check_parts
 from at4ramt.training.network import CONTEXT_FRAMES
 
-SCORES = ("scores", "scores_all_frames")
+WRITERS = {
+    "scores": write_scores,
+    "scores_all_frames": write_scores,
+    "frame_metrics": write_frame_metrics,
+    "notes": write_note_counts,
+}
 
 
 def collect_table(
@@ -42,12 +47,8 @@ def collect_table(
     table = pd.concat(tables.values(), ignore_index=True)
     # What a single model's part says of itself is not true of the whole.
     table.attrs = {}
-    name = Path(path).stem
-    if name in SCORES:
-        write_scores(table, path)
-        return
-    if name == "frame_metrics":
-        write_frame_metrics(table, path)
+    if writer := WRITERS.get(Path(path).stem):
+        writer(table, path)
         return
     with whole_file(path) as temporary:
         table.to_parquet(temporary, index=False, compression="zstd")
@@ -113,14 +114,7 @@ def write_example(
     from at4ramt.training.model_file import load_model
 
     features, report = config["features"], config["report"]
-    loaded = {
-        name: load_model(
-            model,
-            bins=features["bins_per_pitch"] * features["pitches"],
-            pitches=features["pitches"],
-        )
-        for name, model in models.items()
-    }
+    loaded = {name: load_model(model, features) for name, model in models.items()}
     seed = next(iter(loaded.values())).card["seed"]
     pieces = (p for p in load_pieces(shards, features, seed) if p.name == report["example_piece"])
     piece = next(pieces, None)

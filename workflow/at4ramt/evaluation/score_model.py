@@ -19,10 +19,9 @@ from at4ramt.evaluation.metrics import (
     pitch_counts,
     probabilities,
 )
-from at4ramt.evaluation.tables import scores_schema
+from at4ramt.evaluation.tables import scores_schema, write_part
 from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.features.shards import check_shards
-from at4ramt.files import whole_file
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.backend import start_backend
 from at4ramt.training.jobs import margin_bins
@@ -103,11 +102,7 @@ def score_model(
     features, evaluation = config["features"], config["evaluation"]
     for paths in shards.values():
         check_shards(paths, {"features": features, "shards": shard_settings})
-    model = load_model(
-        model_path,
-        bins=features["bins_per_pitch"] * features["pitches"],
-        pitches=features["pitches"],
-    )
+    model = load_model(model_path, features)
     card, weights = model.card, model.loss_weights
     inputs = [Input(card["arm"], "none")]
     if card["arm"] == "base":
@@ -159,10 +154,7 @@ def score_model(
     tables["frame_metrics"] = pd.DataFrame(errors)
     tables["confusion"] = _confusion_table(confusion, features["lowest_pitch"])
     for name, path in outputs.items():
-        with whole_file(path) as temporary:
-            # pandas keeps the attributes in the file.
-            tables[name].attrs = {"model_sha256": model.digest, "made_with": config}
-            tables[name].to_parquet(temporary, index=False, compression="zstd")
+        write_part(tables[name], path, model.digest, config)
 
 
 def load_pieces(

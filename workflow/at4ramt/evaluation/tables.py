@@ -62,6 +62,14 @@ frame_metrics_schema: dict[str, str] = _CONDITION | {
 }
 """Columns of frame_metrics.parquet: sums over the frames of a piece (Poliner and Ellis 2007)."""
 
+notes_schema: dict[str, str] = _CONDITION | {
+    "criterion": "str",
+    "reference": "int64",
+    "estimated": "int64",
+    "matched": "int64",
+}
+"""Columns of notes.parquet: notes of a piece, of its estimate, and pairs of the two."""
+
 ARM_ORDER = ("base", "offset_removed", "clean", "augmented", "fixed", "adversarial")
 """Order of the arms in tables and figures: what is free first, the paper's last."""
 
@@ -114,6 +122,16 @@ def _check_rows(scores: pd.DataFrame, wrong: pd.Series, name: str, expected: str
         )
 
 
+def _check_condition(table: pd.DataFrame, name: str) -> None:
+    _check_rows(
+        table,
+        ~table["threshold_kind"].isin(THRESHOLD_KINDS),
+        name,
+        f"a threshold_kind of {list(THRESHOLD_KINDS)}",
+    )
+    _check_rows(table, (table["noise"] == "none") & (table["level"] != 0), name, "level 0")
+
+
 def check_scores(scores: pd.DataFrame, name: str = "scores table") -> pd.DataFrame:
     """Return the table with its proper columns and types, or raise InputError.
 
@@ -124,12 +142,7 @@ def check_scores(scores: pd.DataFrame, name: str = "scores table") -> pd.DataFra
     scores = conform(scores, scores_schema, name)
     counts = scores[["tp", "fp", "fn", "tn"]]
     losses = scores[["loss_sum", "bce_sum"]]
-    _check_rows(
-        scores,
-        ~scores["threshold_kind"].isin(THRESHOLD_KINDS),
-        name,
-        f"a threshold_kind of {list(THRESHOLD_KINDS)}",
-    )
+    _check_condition(scores, name)
     _check_rows(
         scores,
         (counts < 0).any(axis=1) | (counts.sum(axis=1) != scores["frames"]),
@@ -142,7 +155,6 @@ def check_scores(scores: pd.DataFrame, name: str = "scores table") -> pd.DataFra
         name,
         "finite losses that are not negative",
     )
-    _check_rows(scores, (scores["noise"] == "none") & (scores["level"] != 0), name, "level 0")
     keys = [*_CONDITION, "pitch"]
     _check_rows(scores, scores.duplicated(keys), name, f"one row for each {keys}")
     return scores
@@ -169,6 +181,32 @@ def read_frame_metrics(path: str | Path) -> pd.DataFrame:
     return conform(_read(path), frame_metrics_schema, str(path))
 
 
+def read_note_counts(path: str | Path) -> pd.DataFrame:
+    """Read notes.parquet; raise InputError when it is missing, corrupt or inconsistent."""
+    return check_note_counts(_read(path), str(path))
+
+
+def check_note_counts(notes: pd.DataFrame, name: str = "table of notes") -> pd.DataFrame:
+    """Return the table with its proper columns and types, or raise InputError.
+
+    Beyond :func:`conform`: a threshold kind is known, rows without noise are at
+    level 0, there are no more pairs than notes on either side, and no model, piece,
+    condition and criterion occurs twice.
+    """
+    notes = conform(notes, notes_schema, name)
+    _check_condition(notes, name)
+    matched = notes["matched"]
+    _check_rows(
+        notes,
+        (matched < 0) | (matched > notes["reference"]) | (matched > notes["estimated"]),
+        name,
+        "matched between 0 and the number of notes on either side",
+    )
+    keys = [*_CONDITION, "criterion"]
+    _check_rows(notes, notes.duplicated(keys), name, f"one row for each {keys}")
+    return notes
+
+
 def _write(frame: pd.DataFrame, keys: Sequence[str], path: str | Path) -> None:
     # sorted, so that the order in which jobs finish does not reach the file
     table = pa.Table.from_pandas(frame.sort_values(list(keys)), preserve_index=False)
@@ -184,6 +222,24 @@ def write_scores(scores: pd.DataFrame, path: str | Path) -> None:
 def write_frame_metrics(frame_metrics: pd.DataFrame, path: str | Path) -> None:
     """Check the table and write it as Parquet, sorted, whole or not at all."""
     _write(conform(frame_metrics, frame_metrics_schema, str(path)), list(_CONDITION), path)
+
+
+def write_note_counts(notes: pd.DataFrame, path: str | Path) -> None:
+    """Check the table and write it as Parquet, sorted, whole or not at all."""
+    _write(check_note_counts(notes, str(path)), [*_CONDITION, "criterion"], path)
+
+
+def write_part(
+    frame: pd.DataFrame, path: str | Path, model_sha256: str, made_with: Mapping[str, Any]
+) -> None:
+    """Write one model's part of a table, which says what it was made from.
+
+    :func:`at4ramt.training.lineage.check_parts` reads that before the parts are put together.
+    """
+    # pandas keeps the attributes in the file.
+    frame.attrs = {"model_sha256": model_sha256, "made_with": dict(made_with)}
+    with whole_file(path) as temporary:
+        frame.to_parquet(temporary, index=False, compression="zstd")
 
 
 def order_arms(arms: Sequence[str]) -> list[str]:
@@ -251,6 +307,33 @@ def aggregate_frames(frame_metrics: pd.DataFrame, by: Sequence[str]) -> pd.DataF
         result[error] = sums[error] / sums["n_ref"].where(sums["n_ref"] > 0)
     result["e_tot"] = result[["e_sub", "e_miss", "e_fa"]].sum(axis=1, skipna=False)
     return result.assign(frames=sums["frames"]).reset_index()
+
+
+def note_scores(notes: pd.DataFrame, *, draws: int, base_seed: int) -> pd.DataFrame:
+    """Return note precision, recall and F1 with intervals, of each arm's last round.
+
+    One row for each split, arm, level, threshold and criterion. Beside the
+    columns of :func:`~at4ramt.evaluation.bootstrap.intervals` (counts pooled over
+    the pieces) there are ``round`` and ``piece_f1``, the mean of the pieces' own F1,
+    as MIREX has it: a piece with neither notes nor an estimate is left out.
+    """
+    keys = ["split", "arm", "level", "threshold_kind", "criterion"]
+    chosen = last_rounds(notes)
+    # No loss is known of notes; the bootstrap wants one all the same.
+    counts = chosen.assign(
+        tp=chosen["matched"],
+        fp=chosen["estimated"] - chosen["matched"],
+        fn=chosen["reference"] - chosen["matched"],
+        loss_sum=0.0,
+        bce_sum=0.0,
+        frames=1,
+    )
+    table = intervals(counts, keys, draws=draws, base_seed=base_seed)
+    table = table.drop(columns=[name for name in table if name.startswith(("loss", "bce"))])
+    counts["f1"] = precision_recall_f1(counts["tp"], counts["fp"], counts["fn"])[2]
+    of_arm = counts.groupby(keys, as_index=False, observed=True)
+    pieces = of_arm.agg(round=("round", "max"), piece_f1=("f1", "mean"))
+    return table.merge(pieces, on=keys, validate="one_to_one")
 
 
 def last_rounds(scores: pd.DataFrame) -> pd.DataFrame:

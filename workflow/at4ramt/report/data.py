@@ -231,10 +231,12 @@ def write_licences(
     columns = ["source", "registry", "package", "version", "licence", "licence_url_or_text", "note"]
     style.write_page(
         page,
-        "Licences of what was fetched",
+        "Licences of what was used",
         style.paragraph(
             "Nothing of this is part of the repository: it is fetched, in the pinned "
             "version and checked against its sha256, when the workflow runs."
+            if (sources["sha256"] != "").any()
+            else "Nothing of this is part of the repository: the recordings are your own copies."
         ),
         style.html_table(
             sources[columns].rename(columns={"licence_url_or_text": "where the licence stands"}),

@@ -12,8 +12,24 @@ from typing import Any
 
 import pandas as pd
 
-from at4ramt.evaluation.tables import headline, read_frame_metrics, read_scores
-from at4ramt.report import data, noisy, provenance, style, summary, training, transcription
+from at4ramt.evaluation.tables import (
+    headline,
+    note_scores,
+    read_frame_metrics,
+    read_note_counts,
+    read_scores,
+)
+from at4ramt.report import (
+    data,
+    listening,
+    noisy,
+    notes,
+    provenance,
+    style,
+    summary,
+    training,
+    transcription,
+)
 
 Paths = Mapping[str, Any]
 Config = Mapping[str, Any]
@@ -128,6 +144,20 @@ def plot_transcription(sources: Paths, targets: Paths, config: Config) -> None:
     pitches = transcription.pitch_table(scores, [0.0, strong])
     transcription.plot_pitches(pitches, targets["pitches"])
     style.write_csv(targets["pitches_csv"], pitches)
+
+
+def plot_notes(sources: Paths, targets: Paths, config: Config) -> None:
+    """Draw F1 of notes over noise level and write the table of precision, recall and F1."""
+    style.start_figures()
+    table = note_scores(read_note_counts(sources["notes"]), **_draws(config))
+    notes.plot_notes(table, targets["figure"])
+    notes.write_notes(notes.order_rows(table), targets["csv"], targets["page"])
+
+
+def write_listening(sources: Paths, targets: Paths) -> None:
+    """Write the page of excerpts to listen to."""
+    style.start_figures()
+    listening.write_listening(listening.read_listening(sources["excerpts"]), targets["page"])
 
 
 def plot_data(sources: Paths, targets: Paths, config: Config) -> None:

@@ -339,6 +339,15 @@ def describe_run(
 
     ``epochs`` maps an arm to the epochs it was trained, over all rounds, in the first seed.
     """
+    pieces = pieces[~pieces["piece"].isin(config["corpus"]["exclude"])]
+    if "seconds" in pieces:
+        minutes = pieces["seconds"].astype(float).sum() / 60
+        amount = f"{len(pieces)} recordings ({minutes:.1f} minutes) from {config['corpus']['root']}"
+    else:
+        seconds = config["corpus"]["excerpt_seconds"]
+        amount = (
+            f"{len(pieces)} excerpts of {seconds:g} s ({len(pieces) * seconds / 60:.1f} minutes)"
+        )
     counts = pieces.groupby("split", observed=True).size()
     told = ", ".join(
         f"{counts[split]} of {style.split_label(split)}"
@@ -346,9 +355,19 @@ def describe_run(
     )
     rounds, seeds = config["rounds"], config["seeds"]
     trained = ", ".join(f"{style.arm_style(arm).label}: {count}" for arm, count in epochs.items())
+    excluded = config["corpus"]["exclude"]
+    left_out = (
+        [
+            "Excluded from the corpus: "
+            + "; ".join(f"{piece} ({reason})" for piece, reason in sorted(excluded.items()))
+            + "."
+        ]
+        if excluded
+        else []
+    )
     return [
-        f"Data: {len(pieces)} excerpts of {config['corpus']['excerpt_seconds']:g} s "
-        f"({len(pieces) * config['corpus']['excerpt_seconds'] / 60:.1f} minutes): {told}.",
+        f"Data: {amount}: {told}.",
+        *left_out,
         f"Network: the variant '{config['network']['name']}'; loss '{config['training']['loss']}'; "
         f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''} ({', '.join(map(str, seeds))}).",
         f"Noise rounds: {rounds['count']}; all arms start from the same base. Epochs trained: "

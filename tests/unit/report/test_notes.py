@@ -1,0 +1,88 @@
+"""The table of note scores, and the page of excerpts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from at4ramt.evaluation.tables import note_scores, read_note_counts
+from at4ramt.report import listening, notes, style
+
+
+@pytest.fixture(scope="module")
+def scores(made_up_run: Path) -> pd.DataFrame:
+    counts = read_note_counts(made_up_run / "results/evaluation/notes.parquet")
+    return notes.order_rows(note_scores(counts, draws=50, base_seed=0))
+
+
+def test_the_page_holds_the_numbers_of_the_table_in_order(
+    scores: pd.DataFrame, tmp_path: Path
+) -> None:
+    notes.write_notes(scores, tmp_path / "notes.csv", tmp_path / "notes.html")
+    page = (tmp_path / "notes.html").read_text()
+    table = pd.read_csv(tmp_path / "notes.csv")
+    assert len(table) == len(scores)
+    place = 0
+    for row in table.to_dict("records"):
+        place = page.index(f">{row['precision']:.3f}<", place)
+        assert page.index(f">{row['f1']:.3f}<", place) > place
+    assert list(dict.fromkeys(table["split"])) == ["validation", "test", "test_unseen_piano"]
+    assert list(dict.fromkeys(table["criterion"])) == ["onset", "onset_offset"]
+    first = table.head(6)
+    assert list(first["arm"]) == [
+        "base", "offset_removed", "clean", "augmented", "fixed", "adversarial",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def content(made_up_run: Path) -> dict:
+    return listening.read_listening(made_up_run / "results/evaluation/listening.json")
+
+
+def test_notes_are_right_missed_or_false(content: dict) -> None:
+    (excerpt, *_) = content["excerpts"]
+    sound = excerpt["sounds"][2]
+    states = listening.note_states(excerpt["reference"], sound["notes"], sound["pairs"])
+    assert sorted(states) == [
+        ("false", 5.0, 5.5, 72),
+        ("missed", 1.5, 4.0, 64),
+        ("right", 0.52, 1.1, 60),
+        ("right", 2.01, 3.2, 67),
+    ]
+
+
+def test_counts_of_an_excerpt(content: dict) -> None:
+    table = listening.count_notes(content["excerpts"][0])
+    assert list(table["model"]) == ["base", "adversarial"] * 2
+    assert list(table["of these right"]) == [0, 2] * 2
+    assert table["precision"].iloc[1] == pytest.approx(2 / 3)
+    assert table["F1"].iloc[1] == pytest.approx(2 / 3)
+
+
+def test_the_page_has_a_player_and_a_roll_for_each_sound(content: dict, tmp_path: Path) -> None:
+    style.start_figures()
+    for name in ("one", "two"):
+        listening.write_listening(content, tmp_path / f"{name}.html")
+    page = (tmp_path / "one.html").read_text()
+    sounds = sum(len(excerpt["sounds"]) for excerpt in content["excerpts"])
+    assert page.count("<audio controls") == page.count("data:audio/mpeg;base64,") == sounds
+    assert page.count("data:image/png;base64,") == sounds
+    assert "b&lt;c" in page and "b<c" not in page
+    assert page == (tmp_path / "two.html").read_text()
+
+
+def test_an_excerpt_in_which_nothing_is_played_has_a_page_too(
+    content: dict, tmp_path: Path
+) -> None:
+    silent = json.loads(json.dumps(content))
+    silent["excerpts"] = silent["excerpts"][:1]
+    silent["excerpts"][0]["reference"] = []
+    for sound in silent["excerpts"][0]["sounds"]:
+        if sound["model"]:
+            sound |= {"notes": [], "pairs": []}
+    style.start_figures()
+    listening.write_listening(silent, tmp_path / "page.html")
+    assert "nan" not in (tmp_path / "page.html").read_text().split("</style>")[-1].lower()
