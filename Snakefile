@@ -21,6 +21,8 @@ include: "workflow/rules/shards.smk"
 include: "workflow/rules/base.smk"
 include: "workflow/rules/rounds.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/export.smk"
+include: "workflow/rules/transcription.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -28,3 +30,5 @@ rule all:
     default_target: True
     input:
         "results/report.html",
+        rules.onnx.input,
+        VERDICT,

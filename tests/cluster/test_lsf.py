@@ -222,6 +222,7 @@ def test_small_jobs_are_submitted_in_groups_and_short_ones_not_at_all(queued: Ru
         "rule_train_base": 1,
         "rule_train_round": 4,
         "group_evaluation": 1,
+        "group_transcription": 1,
     }
 
 

@@ -185,13 +185,16 @@ def test_the_experiment_ends_with_its_report_and_the_scores_of_a_local_run(
 def test_small_jobs_are_submitted_in_groups_and_short_ones_not_at_all(queued: Run) -> None:
     # Fetching, tables, figures and the report run on the submit host.
     submitted = [re.sub("_wildcards.*", "", job.comment) for job in queued.slurm.jobs()]
+    # Which kinds of scoring share a submission is left to Snakemake.
+    submitted = [re.sub("(rule_evaluation)_.*", r"\1", name) for name in submitted]
     assert Counter(submitted) == {
         "rule_pianos_prepare_piano": 1,
         "rule_features_extract_cqt_render_piece": 1,
         "rule_shards_build_shard": 1,
         "rule_train_base": 1,
         "rule_train_round": 4,
-        "rule_evaluation_evaluate_model": 1,
+        "rule_evaluation": 2,
+        "rule_transcription_export_onnx_transcribe_excerpts": 1,
     }
     assert {job.state for job in queued.slurm.jobs()} == {"COMPLETED"}
 

@@ -45,6 +45,13 @@ def test_the_demo_is_accepted():
         ("evaluation.levels", [0.1], r"ascending levels that begin with 0"),
         ("evaluation.every_round_of", ["fixed"], None),
         ("features.lowest_pitch", 60, r"above half of sample_rate_hz"),
+        ("corpus.kind", "mapps", r"expected one of .*Did you mean 'maps'"),
+        ("corpus.kind", "maps", r"corpus.root is None and corpus.kind is 'maps'"),
+        ("corpus.root", "/data/MAPS", r"corpus.root is '/data/MAPS' and corpus.kind is 'embedded'"),
+        ("corpus.exclude", {"a": ""}, r"'corpus.exclude.a' is ''; expected string"),
+        ("corpus.split", 3, r"'corpus.split' is 3; expected string or null"),
+        ("transcription.threshold", "fited", r"expected `fitted`, or number > 0, < 1"),
+        ("transcription.threshold", 1.5, r"expected `fitted`, or number > 0, < 1"),
         ("features.hop_length_samples", 500, r"multiple of 128"),
     ],
 )

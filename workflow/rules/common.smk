@@ -2,6 +2,7 @@
 # constraints of the wildcards, and the input functions.
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -15,10 +16,19 @@ os.environ.update(PYTHONPATH=PACKAGE_PATH)
 # A user's ~/.keras/keras.json would choose another backend.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-from at4ramt.config import check_config, evaluation_config, round_settings, training_config
-from at4ramt.corpus.pieces import read_instruments, read_pieces, read_sources, read_works
-from at4ramt.errors import InputError
-from at4ramt.files import source_digest
+from at4ramt.config import (
+    check_config,
+    evaluation_config,
+    notes_config,
+    round_settings,
+    training_config,
+)
+from at4ramt.corpus.pieces import SPLITS
+from at4ramt.corpus.problems import check_batches
+from at4ramt.corpus.sheet import is_sheet
+from at4ramt.corpus.table import survey_corpus
+from at4ramt.errors import InputError, suggestion
+from at4ramt.files import member_bytes, source_digest
 
 
 def located(path):
@@ -28,14 +38,29 @@ def located(path):
 
 try:
     check_config(config)
-    SOURCES = read_sources(located(config["corpus"]["sources"]))
-    WORKS = read_works(located(config["corpus"]["works"]), SOURCES)
-    INSTRUMENTS = read_instruments(located(config["corpus"]["instruments"]), SOURCES)
-    PIECES = read_pieces(located(config["corpus"]["pieces"]), WORKS, INSTRUMENTS)
+    CORPUS = survey_corpus(config["corpus"], located)
+    PIECES = CORPUS.table
+    ROWS = PIECES.to_dict("index")
+    EMBEDDED = config["corpus"]["kind"] == "embedded"
+    # The section as a job sees it, which does not know where the Snakefile is.
+    tables = ["pieces", "works", "instruments", "sources"] if EMBEDDED else []
+    if is_sheet(config["corpus"]["split"]):
+        tables.append("split")
+    LISTED_CORPUS = config["corpus"] | {table: located(config["corpus"][table]) for table in tables}
+    if not EMBEDDED:
+        # What config/corpus/ says of the embedded corpus, write_corpus finds out about others.
+        config["corpus"] |= {
+            table: f"results/corpus/{table}.tsv"
+            for table in ("pieces", "works", "instruments", "sources")
+        }
+    if config["report"]["example_piece"] is None:
+        held_out = [name for name in SPLITS if name in set(PIECES["split"])][-1]
+        config["report"]["example_piece"] = PIECES.index[PIECES["split"] == held_out][0]
     if config["report"]["example_piece"] not in PIECES.index:
         raise InputError(
-            f"config key report.example_piece is '{config['report']['example_piece']}'; "
-            f"expected a piece of {config['corpus']['pieces']}"
+            f"config key report.example_piece is '{config['report']['example_piece']}', which the "
+            "corpus does not have; expected a piece of it, or null for one that is chosen."
+            + suggestion(config["report"]["example_piece"], PIECES.index)
         )
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -47,23 +72,67 @@ LEAD = "adversarial"
 
 
 wildcard_constraints:
-    piece="|".join(PIECES.index),
-    instrument="|".join(INSTRUMENTS.index),
-    archive="|".join(SOURCES["archive"]),
+    # What every piece's name is made of: ten thousand names would take a minute to compare with.
+    piece=r"[A-Za-z0-9_.-]+",
+    instrument="|".join(map(re.escape, PIECES["instrument"].unique())),
     split="|".join(PIECES["split"].unique()),
     arm="|".join(ARMS),
     seed="|".join(map(str, SEEDS)),
     round="|".join(ROUNDS),
 
 
+def row_of(piece):
+    """A piece's row of the table."""
+    if piece not in ROWS:
+        raise WorkflowError(
+            f"the corpus has no piece '{piece}'.{suggestion(piece, ROWS)} "
+            "`snakemake corpus` lists them."
+        )
+    return ROWS[piece]
+
+
 def audio_of(piece):
-    """Path of a piece's audio, in the layout of MAPS."""
-    return f"results/corpus/{PIECES.at[piece, 'instrument']}/MUS/{piece}.wav"
+    """Path of a piece's audio, or of the zip that has it."""
+    return row_of(piece)["audio"]
 
 
 def notes_of(piece):
-    """Path of a piece's notes."""
-    return f"results/corpus/{PIECES.at[piece, 'instrument']}/MUS/{piece}.txt"
+    """Path of a piece's notes, or of the zip that has them."""
+    return row_of(piece)["notes"]
+
+
+def source_megabytes(rows, input):
+    """Size of pieces' recordings, out of their zips; of those in files, with their notes."""
+    packed = [row for row in rows if row["audio_member"]]
+    if packed:
+        return sum(member_bytes(row["audio"], row["audio_member"]) for row in packed) / 1e6
+    return input.size_mb
+
+
+BATCHES = check_batches(PIECES)
+
+
+def shard_checks(split, instrument):
+    """Checks of a shard's pieces, which no shard is built without; the embedded corpus needs none.
+
+    Features do not wait for them: those of all others would be stale when another recording is
+    checked. (Neither a checkpoint nor ancient() would do: with a checkpoint, snakemake 9.27 joins
+    the group components anew after each, beyond any queue's run limit; behind ancient() it leaves
+    out what is missing while the check is to run.)
+    """
+    if EMBEDDED:
+        return []
+    if hard := [problem.message for problem in CORPUS.problems if problem.stops]:
+        raise WorkflowError(
+            "problems of the corpus stop the run:\n  - "
+            + "\n  - ".join(hard)
+            + "\n`snakemake check_corpus` listens to the recordings, too, and lists everything."
+        )
+    return [
+        f"results/corpus/checks/{batch}.json"
+        for batch, rows in BATCHES.items()
+        if (rows[0]["split"], rows[0]["instrument"]) == (split, instrument)
+    ]
 
 
 def shard_pieces(split, instrument):

@@ -1,123 +1,151 @@
-# The embedded corpus, in the layout of MAPS.
+# The corpus: which pieces there are, and what is wrong with them.
 #
-# takes: config/corpus/{pieces,works,instruments,sources}.tsv, config.corpus
-# makes: results/corpus/{instrument}/MUS/{piece}.{wav,mid,txt}
-# steps: fetch_source   one archive, by the registry's client, pinned by sha256
-#        (fetch_sources: all of them, for the tests)
-#        prepare_piano  one instrument's recordings, decoded
-#        render_piece   one excerpt of a work on an instrument
+# takes: the recordings and notes of config.corpus
+# makes: results/corpus/{pieces,works,instruments,sources}.tsv, results/figures/corpus.svg,
+#        results/tables/corpus_problems.{csv,html}
+# steps: write_corpus    list the pieces with their lengths: `snakemake corpus`
+#        check_pieces    listen to some dozen pieces of one split and instrument
+#        write_problems  put together what was found
+#        check_corpus    stop with a list if a problem has to be mended; with every corpus but the
+#                        embedded one this comes first, and no shard is built of what it refuses
 #
-# The tables are no inputs of the rules: a job depends on the values of its own
-# rows, as parameters, so that editing another row reruns nothing.
-# (ancient() on the archives would be right too, but snakemake 9.27 then leaves
-# out the jobs behind an archive that is put there by hand and still unchecked.)
-from at4ramt.corpus.pieces import archives_of, fetch_settings, render_settings
+# The tables of pieces are made when this is parsed. A job is told its own pieces, as
+# parameters, so that another piece reruns nothing.
+from at4ramt.files import value_digest
 
 
 localrules:
     corpus,
-    fetch_source,
-    fetch_sources,
+    write_corpus,
+    write_problems,
+    check_corpus,
+
+
+# What says that no problem stops the run; the embedded corpus is not checked unless asked for.
+VERDICT = [] if EMBEDDED else "results/corpus/checked.txt"
+
+if EMBEDDED:
+
+    include: "embedded.smk"
 
 
 rule corpus:
     input:
-        [
-            f"results/corpus/{row.instrument}/MUS/{row.piece}.{suffix}"
-            for row in PIECES.itertuples()
-            for suffix in ("wav", "mid", "txt")
-        ],
+        "results/corpus/pieces.tsv",
+        "results/figures/corpus.svg",
+        # MIDI is for the reader: the notes are read from the text.
+        [f"{path.removesuffix('.txt')}.mid" for path in PIECES["notes"]] if EMBEDDED else [],
 
 
-rule fetch_sources:
+rule write_corpus:
     input:
-        [f"resources/{archive}" for archive in SOURCES["archive"]],
-
-
-rule fetch_source:
+        PIECES["audio"].unique().tolist(),
     output:
-        # An archive that is there is checked, not fetched again: keep it.
-        update("resources/{archive}"),
+        pieces="results/corpus/pieces.tsv",
+        works="results/corpus/works.tsv",
+        instruments="results/corpus/instruments.tsv",
+        sources="results/corpus/sources.tsv",
+        figure=report(
+            "results/figures/corpus.svg",
+            category="5 Data",
+            labels={"result": "5.5 Length of the pieces"},
+            caption="../report/corpus.rst",
+        ),
     log:
-        "logs/fetch_source/{archive}.log",
+        "logs/write_corpus/corpus.log",
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        corpus=LISTED_CORPUS,
+        pieces=lambda wildcards: value_digest(PIECES.to_dict("list")),
+        code=source_digest("corpus.listing", "corpus.table"),
+    script:
+        "../scripts/write_corpus.py"
+
+
+rule check_pieces:
+    input:
+        lambda wildcards: sorted(
+            {row[kind] for row in BATCHES[wildcards.batch] for kind in ("audio", "notes")}
+        ),
+    output:
+        "results/corpus/checks/{batch}.json",
+    log:
+        "logs/check_pieces/{batch}.log",
+    benchmark:
+        "benchmarks/check_pieces/{batch}.tsv"
+    wildcard_constraints:
+        batch=r"[A-Za-z0-9_.-]+",
+    # Before the features: hours of work are not spent on a corpus that has to be mended.
+    priority: 10
+    group:
+        "checks"
+    conda:
+        "../../envs/features.yaml"
+    threads: 1
+    resources:
+        # Recordings are read in blocks; what is kept of an hour are 5 MB.
+        mem_mb=lambda wildcards, attempt: attempt * 600,
+        # Half a minute for an hour, which is 640 MB as WAV.
+        runtime=lambda wildcards, input: (
+            10 + int(source_megabytes(BATCHES[wildcards.batch], input)) // 200
+        ),
+    # No code: what once passed the check, and was trained on, is not made again for an edit of
+    # it. `--forcerun check_pieces` listens again.
+    params:
+        pieces=lambda wildcards: BATCHES[wildcards.batch],
+        features=config["features"],
+    script:
+        "../scripts/check_pieces.py"
+
+
+rule write_problems:
+    input:
+        expand("results/corpus/checks/{batch}.json", batch=BATCHES),
+    output:
+        table="results/tables/corpus_problems.csv",
+        page=report(
+            "results/tables/corpus_problems.html",
+            category="5 Data",
+            labels={"result": "5.6 Problems of the corpus"},
+            caption="../report/corpus_problems.rst",
+        ),
+    log:
+        "logs/write_problems/problems.log",
+    priority: 10
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        layout=[vars(problem) for problem in CORPUS.problems],
+        excluded=dict(CORPUS.excluded),
+        code=source_digest("corpus.check", "corpus.problems", "report.style"),
+    script:
+        "../scripts/write_problems.py"
+
+
+rule check_corpus:
+    input:
+        rules.write_problems.output.table,
+    output:
+        "results/corpus/checked.txt",
+    log:
+        "logs/check_corpus/check.log",
+    priority: 10
     conda:
         "../../envs/features.yaml"
     threads: 1
     resources:
         mem_mb=500,
-        runtime=30,
-    params:
-        source=lambda wildcards: fetch_settings(SOURCES, wildcards.archive),
-    script:
-        "../scripts/fetch_source.py"
-
-
-rule prepare_piano:
-    input:
-        archives=lambda wildcards: expand(
-            "resources/{archive}",
-            archive=archives_of(INSTRUMENTS, SOURCES, wildcards.instrument)["archive"],
-        ),
-    output:
-        "results/pianos/{instrument}.npz",
-    log:
-        "logs/prepare_piano/{instrument}.log",
-    benchmark:
-        "benchmarks/prepare_piano/{instrument}.tsv"
-    group:
-        "pianos"
-    conda:
-        "../../envs/features.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt * 2600,
         runtime=10,
     params:
-        sha256=lambda wildcards: list(
-            archives_of(INSTRUMENTS, SOURCES, wildcards.instrument)["sha256"]
-        ),
-        code=source_digest("corpus.pianos", "corpus.soundfont"),
+        code=source_digest("corpus.problems"),
     script:
-        "../scripts/prepare_piano.py"
-
-
-rule render_piece:
-    input:
-        archive=lambda wildcards: (
-            "resources/"
-            + SOURCES.at[WORKS.at[PIECES.at[wildcards.piece, "work"], "source"], "archive"]
-        ),
-        piano="results/pianos/{instrument}.npz",
-    output:
-        wav="results/corpus/{instrument}/MUS/{piece}.wav",
-        mid="results/corpus/{instrument}/MUS/{piece}.mid",
-        txt="results/corpus/{instrument}/MUS/{piece}.txt",
-    log:
-        "logs/render_piece/{instrument}/{piece}.log",
-    benchmark:
-        "benchmarks/render_piece/{instrument}/{piece}.tsv"
-    group:
-        "features"
-    conda:
-        "../../envs/features.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt * 1600,
-        runtime=2,
-    params:
-        piece=lambda wildcards: render_settings(
-            PIECES, WORKS, INSTRUMENTS, SOURCES, wildcards.piece
-        ),
-        excerpt_seconds=config["corpus"]["excerpt_seconds"],
-        code=source_digest(
-            "corpus.render",
-            "corpus.sampler",
-            "corpus.pianos",
-            "corpus.soundfont",
-            "corpus.performances",
-            "corpus.midi",
-            "corpus.maps",
-            "seeds",
-        ),
-    script:
-        "../scripts/render_piece.py"
+        "../scripts/check_corpus.py"

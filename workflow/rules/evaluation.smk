@@ -1,8 +1,12 @@
 # Evaluation.
 # takes: models, results/shards/ of the scored splits
-# makes: results/evaluation/{scores,scores_all_frames,frame_metrics,confusion}.parquet, the
-#        excerpt that the report shows, results/tables/levels.csv
-# steps: score each model on every piece and level; put the parts together
+# makes: results/evaluation/{scores,scores_all_frames,frame_metrics,confusion,notes}.parquet, the
+#        excerpts that the report shows and plays, results/tables/levels.csv
+# steps: score each model on every piece and level; the base and the last rounds by their notes,
+#        too; put the parts together
+
+
+include: "evaluation_common.smk"
 
 
 # Tables are made on the submit host: a minute of work in all, and each would wait in the queue.
@@ -50,20 +54,59 @@ rule evaluate_model:
         "../scripts/evaluate_model.py"
 
 
+rule evaluate_notes:
+    input:
+        model="results/models/{model}.keras",
+        features=[piece["features"] for piece in noted_pieces()],
+        notes=sorted({piece["notes"] for piece in noted_pieces()}),
+    output:
+        "results/evaluation/models/{model}.notes.parquet",
+    log:
+        "logs/evaluate_notes/{model}.log",
+    benchmark:
+        "benchmarks/evaluate_notes/{model}.tsv"
+    wildcard_constraints:
+        model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
+    group:
+        "evaluation"
+    conda:
+        "../../envs/transcription.yaml"
+    threads: 1
+    resources:
+        # One piece is in memory at a time: an hour needs 0.7 GB beside TensorFlow's 0.8.
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=60,
+    params:
+        pieces=noted_pieces(),
+        config=notes_config(config),
+        code=source_digest(
+            "evaluation.notes",
+            "evaluation.score_model",
+            "evaluation.tables",
+            "features.labels",
+            "features.shards",
+            "seeds",
+            "training.backend",
+            "training.loop",
+            "training.model_file",
+            "training.noise",
+            "transcription.models",
+            "transcription.notes",
+        ),
+    script:
+        "../scripts/evaluate_notes.py"
+
+
 rule collect_scores:
     input:
-        parts=[
-            stem_of(*model).replace("results/models", "results/evaluation/models")
-            + ".{table}.parquet"
-            for model in MODELS
-        ],
-        cards=[stem_of(*model) + ".json" for model in MODELS],
+        parts=collected_parts,
+        cards=collected_cards,
     output:
         "results/evaluation/{table}.parquet",
     log:
         "logs/collect_scores/{table}.log",
     wildcard_constraints:
-        table="|".join(SCORED_TABLES),
+        table="|".join((*SCORED_TABLES, "notes")),
     conda:
         "../../envs/features.yaml"
     threads: 1
@@ -71,7 +114,9 @@ rule collect_scores:
         mem_mb=2000,
         runtime=20,
     params:
-        config=evaluation_config(config),
+        config=lambda wildcards: (
+            notes_config(config) if wildcards.table == "notes" else evaluation_config(config)
+        ),
         code=source_digest("evaluation.collect", "evaluation.tables"),
     script:
         "../scripts/collect_scores.py"
@@ -105,7 +150,7 @@ rule write_example:
     input:
         **{
             arm: f"{stem_of(arm, SEEDS[0], len(ROUNDS) if arm != 'base' else 0)}.keras"
-            for arm in ("base", LEAD if LEAD in ARMS else ARMS[0])
+            for arm in ("base", SHOWN_ARM)
         },
         shards=shards_of(PIECES.at[config["report"]["example_piece"], "split"]),
     output:
@@ -138,8 +183,53 @@ rule write_example:
         "../scripts/write_example.py"
 
 
+rule transcribe_excerpts:
+    input:
+        **{
+            arm: f"{stem_of(arm, SEEDS[0], len(ROUNDS) if arm != 'base' else 0)}.onnx"
+            for arm in ("base", SHOWN_ARM)
+        },
+        files=[
+            piece[key]
+            for piece in heard_pieces()
+            for key in ("audio", "notes", "piano")
+            if piece[key]
+        ],
+    output:
+        "results/evaluation/listening.json",
+    log:
+        "logs/transcribe_excerpts/excerpts.log",
+    benchmark:
+        "benchmarks/transcribe_excerpts/excerpts.tsv"
+    group:
+        "transcription"
+    conda:
+        "../../envs/transcription.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=20,
+    params:
+        models=["base", SHOWN_ARM],
+        pieces=heard_pieces(),
+        transcription=NOTE_RULE,
+        seed=SEEDS[0],
+        code=source_digest(
+            "corpus.pianos",
+            "corpus.plain_piano",
+            "corpus.sampler",
+            "evaluation.listening",
+            "evaluation.notes",
+            "features.labels",
+            *TRANSCRIPTION_MODULES,
+        ),
+    script:
+        "../scripts/transcribe_excerpts.py"
+
+
 rule evaluation:
     input:
-        expand(rules.collect_scores.output[0], table=SCORED_TABLES),
+        expand(rules.collect_scores.output[0], table=(*SCORED_TABLES, "notes")),
         rules.write_levels.output,
         rules.write_example.output,
+        rules.transcribe_excerpts.output,

@@ -1,6 +1,6 @@
 # Features: what the network hears of each piece, and what it should answer.
 #
-# takes   a recording and its notes, in the MAPS layout
+# takes   a recording and its notes, each perhaps inside a zip
 # makes   results/features/{piece}.parquet: complex constant-Q transform, labels
 #         and level of every frame
 # steps   extract_cqt   once a piece
@@ -9,6 +9,7 @@
 rule features:
     input:
         expand("results/features/{piece}.parquet", piece=PIECES.index),
+        VERDICT,
 
 
 rule extract_cqt:
@@ -27,22 +28,31 @@ rule extract_cqt:
         "../../envs/features.yaml"
     threads: 1
     resources:
-        # A piece is transformed whole: measured 350 MB and three times its wav. In steps of 200,
-        # because LSF is asked for megabytes per core, and a group has several.
+        # Measured: 450 MB, and 170 MB for each hour, which is 30 MB as MP3 at the least. In steps
+        # of 200, because LSF is asked for megabytes per core, and a group has several.
         mem_mb=lambda wildcards, input, attempt: (
-            attempt * 200 * (4 + int(5 * input.size_mb) // 200)
+            attempt
+            * 200
+            * (4 + int(6 * source_megabytes([row_of(wildcards.piece)], input)) // 200)
         ),
-        # Seconds of work a piece, and a minute for a cold network file system.
-        runtime=3,
+        # Seconds of work a piece, a minute for an hour of audio, which is 640 MB as WAV, and more
+        # for a cold network file system.
+        runtime=lambda wildcards, input: (
+            3 + int(source_megabytes([row_of(wildcards.piece)], input)) // 150
+        ),
     params:
         features=config["features"],
-        instrument=lambda wildcards: PIECES.loc[wildcards.piece, "instrument"],
+        instrument=lambda wildcards: row_of(wildcards.piece)["instrument"],
+        audio_member=lambda wildcards: row_of(wildcards.piece)["audio_member"],
+        notes_member=lambda wildcards: row_of(wildcards.piece)["notes_member"],
         code=source_digest(
             "corpus.maps",
+            "corpus.midi",
             "features.audio",
             "features.cqt",
             "features.labels",
             "features.piece_features",
+            "features.stream",
         ),
     script:
         "../scripts/extract_cqt.py"

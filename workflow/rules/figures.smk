@@ -19,6 +19,8 @@ localrules:
     plot_rounds,
     plot_training,
     plot_transcription,
+    plot_notes,
+    write_listening,
     plot_data,
     write_graph,
     write_provenance,
@@ -220,6 +222,53 @@ rule plot_transcription:
         "../scripts/plot_transcription.py"
 
 
+rule plot_notes:
+    input:
+        notes="results/evaluation/notes.parquet",
+    output:
+        figure=shown("results/figures/notes.svg", TRANSCRIPTION, "4.5 F1 of notes", "notes"),
+        page=shown("results/tables/notes.html", TRANSCRIPTION, "4.6 Notes found (table)", "notes"),
+        csv="results/tables/notes.csv",
+    log:
+        "logs/plot_notes/notes.log",
+    benchmark:
+        "benchmarks/plot_notes/notes.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        config=sections("evaluation", "seeds"),
+        code=source_digest(*SCORE_MODULES, "report.notes"),
+    script:
+        "../scripts/plot_notes.py"
+
+
+rule write_listening:
+    input:
+        excerpts="results/evaluation/listening.json",
+    output:
+        page=shown(
+            "results/tables/listening.html", TRANSCRIPTION, "4.7 Listen and look", "listening"
+        ),
+    log:
+        "logs/write_listening/listening.log",
+    benchmark:
+        "benchmarks/write_listening/listening.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        code=source_digest(*STYLE_MODULES, "report.listening", "report.transcription"),
+    script:
+        "../scripts/write_listening.py"
+
+
 rule plot_data:
     input:
         shards=shard_files(),
@@ -281,6 +330,8 @@ rule write_provenance:
             rules.plot_rounds.output,
             rules.plot_training.output,
             rules.plot_transcription.output,
+            rules.plot_notes.output,
+            rules.write_listening.output,
             rules.plot_data.output,
         ],
         shards=shard_files(),
@@ -316,6 +367,8 @@ rule figures:
     input:
         rules.write_provenance.input.before,
         rules.write_provenance.output,
+        # What the report says of a corpus of somebody's own.
+        [] if EMBEDDED else [VERDICT, rules.write_problems.output, rules.write_corpus.output],
 
 
 rule report:

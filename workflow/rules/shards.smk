@@ -1,6 +1,7 @@
 # Shards: the frames that training and evaluation read.
 #
-# takes   results/features/{piece}.parquet
+# takes   results/features/{piece}.parquet; of a corpus that is not embedded, results/corpus/checks/
+#         of its pieces, which must not stop the run
 # makes   results/shards/{split}/{instrument}.parquet: every second frame of the
 #         split's pieces on that instrument; its counts and digest beside it (.json)
 # steps   build_shard   once a split and instrument
@@ -9,6 +10,7 @@
 rule shards:
     input:
         shard_files(),
+        VERDICT,
 
 
 rule build_shard:
@@ -17,6 +19,7 @@ rule build_shard:
             "results/features/{piece}.parquet",
             piece=shard_pieces(wildcards.split, wildcards.instrument),
         ),
+        checks=lambda wildcards: shard_checks(wildcards.split, wildcards.instrument),
     output:
         shard="results/shards/{split}/{instrument}.parquet",
         counts="results/shards/{split}/{instrument}.json",

@@ -5,8 +5,10 @@ from at4ramt.logs import start_log
 job = f"build_shard {snakemake.wildcards.split} {snakemake.wildcards.instrument}"
 start_log(snakemake.log[0], job)
 
+from at4ramt.corpus.problems import refuse_pieces
 from at4ramt.features.shards import build_shard
 
+refuse_pieces(snakemake.input.checks)
 build_shard(
     snakemake.input.features,
     snakemake.output.shard,

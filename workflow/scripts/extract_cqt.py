@@ -13,4 +13,6 @@ extract_piece(
     piece=snakemake.wildcards.piece,
     instrument=snakemake.params.instrument,
     features=snakemake.params.features,
+    audio_member=snakemake.params.audio_member,
+    notes_member=snakemake.params.notes_member,
 )

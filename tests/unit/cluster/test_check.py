@@ -475,5 +475,5 @@ def test_run_times_are_read_as_rules_and_profiles_state_them():
         "train_base",
         "train_round",
     }
-    assert all(stated[name]["runtime"] > 0 for name in ("train_base", "extract_cqt"))
+    assert all(stated[name]["runtime"] > 0 for name in ("train_base", "build_shard"))
     assert (minutes(90), minutes("90m"), minutes("23h"), minutes("1d2h5m")) == (90, 90, 1380, 1565)

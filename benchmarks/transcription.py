@@ -1,0 +1,131 @@
+"""What notes and frames of a finished demo score in noise, with and without refined onsets.
+
+    PYTHONPATH=workflow .venv/bin/python benchmarks/transcription.py results
+
+prints the tables of docs/transcription.md. Scored are the test pieces of the embedded corpus,
+all notes and frames pooled, at the threshold that was fitted to each model.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from at4ramt.evaluation.listening import with_noise
+from at4ramt.evaluation.metrics import pooled
+from at4ramt.evaluation.notes import OFFSET_SHARES, match_notes, notes_in_range
+from at4ramt.features.audio import read_audio
+from at4ramt.features.cqt import CqtSettings, complex_cqt
+from at4ramt.features.labels import frame_labels, read_labels
+from at4ramt.seeds import purpose_seed
+from at4ramt.training.noise import uniform_noise
+from at4ramt.transcription.models import Model, open_model
+from at4ramt.transcription.notes import NoteSettings, notes_from_probabilities
+
+PIECES = Path(__file__).resolve().parents[1] / "config/corpus/pieces.tsv"
+NOISES = {"none": None, "audio, 10 dB": 10.0, "audio, 6 dB": 6.0, "audio, 0 dB": 0.0}
+UNIFORM_LEVEL = 0.34
+ARMS = ("base", "clean", "adversarial")
+
+
+def main(results: Path) -> None:
+    """Print a row for each noise and model."""
+    models = {arm: _model(results, arm) for arm in ARMS}
+    features = models["base"].features
+    pieces = pd.read_csv(PIECES, sep="\t", dtype=str)
+    pieces = pieces[pieces["split"].isin(["test", "test_unseen_piano"])]
+    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    for piece, instrument in zip(pieces["piece"], pieces["instrument"], strict=True):
+        recording = results / "corpus" / instrument / "MUS" / f"{piece}.wav"
+        audio = read_audio(recording, features.sample_rate_hz)
+        reference = notes_in_range(read_labels(recording.with_suffix(".txt")), features)
+        for noise, heard in _heard(audio, features, piece):
+            answers = {arm: _answer(heard, model) for arm, model in models.items()}
+            if noise == "none":
+                truth = _roll(reference, len(heard), features)
+                answers["true roll"] = truth.astype(np.float32), 0.5
+            for (arm, answer), refine in itertools.product(answers.items(), (False, True)):
+                key = (noise, arm, "refined" if refine else "runs alone")
+                scored = _score(heard, reference, features, *answer, refine=refine)
+                counts.setdefault(key, Counter()).update(scored)
+        print(piece, file=sys.stderr)
+    columns = (*OFFSET_SHARES, "frames", "frames of notes")
+    print("noise", "model", "notes", *columns, sep="\t")
+    for key, count in counts.items():
+        f1 = (
+            pooled(*(count[f"{name} {part}"] for part in ("hit", "false", "missed")))[2]
+            for name in columns
+        )
+        print(*key, *(f"{value:.2f}" for value in f1), sep="\t")
+
+
+def _model(results: Path, arm: str) -> Model:
+    found = sorted((results / "models" / arm).glob("**/*.keras"))
+    return open_model(found[-1])
+
+
+def _heard(
+    audio: npt.NDArray[np.float32], features: CqtSettings, piece: str
+) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """Yield the name of each noise and the magnitudes in it."""
+    seed = purpose_seed(0, "benchmark", piece)
+    for name, snr_db in NOISES.items():
+        samples = audio
+        if snr_db is not None:
+            samples = with_noise(audio, snr_db, np.random.default_rng(seed))
+        yield name, np.abs(complex_cqt(samples, features)[:, features.core])
+    clean = np.abs(complex_cqt(audio, features)[:, features.core])
+    noise = uniform_noise(seed, np.arange(len(clean)), clean.shape[1])
+    yield f"magnitudes, {UNIFORM_LEVEL}", clean + np.float32(UNIFORM_LEVEL) * noise
+
+
+def _answer(
+    magnitudes: npt.NDArray[np.float32], model: Model
+) -> tuple[npt.NDArray[np.float32], float]:
+    """Return the model's probabilities and its threshold."""
+    padded = np.pad(magnitudes, ((model.margin_frames,) * 2, (0, 0)))
+    return model.probabilities(padded), float(model.card["threshold_fitted"])
+
+
+def _roll(notes: npt.NDArray[np.void], frames: int, features: CqtSettings) -> npt.NDArray[np.bool_]:
+    core = slice(features.margin_pitches, features.margin_pitches + features.pitches)
+    return frame_labels(notes, frames, features)[:, core].astype(bool)
+
+
+def _score(
+    magnitudes: npt.NDArray[np.float32],
+    reference: npt.NDArray[np.void],
+    features: CqtSettings,
+    probabilities: npt.NDArray[np.float32],
+    threshold: float,
+    *,
+    refine: bool,
+) -> Counter[str]:
+    """Return hits, false ones and misses of notes and frames."""
+    rule = NoteSettings.for_features(features, threshold, refine_onsets=refine)
+    notes = notes_from_probabilities(probabilities, rule, magnitudes)
+    count: Counter[str] = Counter()
+    for criterion in OFFSET_SHARES:
+        hits = len(match_notes(reference, notes, criterion))
+        count[f"{criterion} hit"] = hits
+        count[f"{criterion} false"] = len(notes) - hits
+        count[f"{criterion} missed"] = len(reference) - hits
+    truth, written = (_roll(each, len(magnitudes), features) for each in (reference, notes))
+    for name, active in (("frames", probabilities >= threshold), ("frames of notes", written)):
+        count[f"{name} hit"] = int((active & truth).sum())
+        count[f"{name} false"] = int((active & ~truth).sum())
+        count[f"{name} missed"] = int((~active & truth).sum())
+    return count
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))

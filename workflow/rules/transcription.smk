@@ -1,0 +1,45 @@
+# Transcription of anybody's recordings.
+# takes: input/<name>.{wav,flac,mp3,ogg,…}, or the recording of `--config audio=song.wav`; a model
+# makes: results/transcriptions/<name>.mid, its notes as a table (.csv), and the piano roll (.png) if
+#        transcription.roll is set
+# steps: transcribe_recording   once a recording; the model is trained first if there is none
+
+
+include: "transcription_common.smk"
+
+
+rule transcribe:
+    input:
+        lambda wildcards: [
+            f"results/transcriptions/{name}.{suffix}"
+            for name in recordings()
+            for suffix in TRANSCRIBED
+        ],
+
+
+rule transcribe_recording:
+    input:
+        recording=recording,
+        model=TRANSCRIBER,
+    output:
+        **{suffix: f"results/transcriptions/{{name}}.{suffix}" for suffix in TRANSCRIBED},
+    log:
+        "logs/transcribe_recording/{name}.log",
+    benchmark:
+        "benchmarks/transcribe_recording/{name}.tsv"
+    wildcard_constraints:
+        name="[^/]+",
+    group:
+        "recordings"
+    conda:
+        "../../envs/transcription.yaml"
+    threads: 1
+    resources:
+        # A recording is read in blocks: what is held does not grow with its length.
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=20,
+    params:
+        transcription=NOTE_RULE,
+        code=source_digest("corpus.midi", "transcription.output", *TRANSCRIPTION_MODULES),
+    script:
+        "../scripts/transcribe_recording.py"
