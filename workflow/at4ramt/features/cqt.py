@@ -9,8 +9,10 @@ that needs the complex numbers, of which the paper's inputs are the magnitude.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,18 +22,17 @@ A4_PITCH = 69
 A4_HZ = 440.0
 PITCHES_PER_OCTAVE = 12
 
-# librosa's defaults of version 0.11, written out because they have moved before.
-# "soxr_qq" as res_type would let frequencies above the halved rates fold back.
-LIBROSA_SETTINGS: Mapping[str, Any] = {
-    "tuning": 0.0,
-    "filter_scale": 1,
-    "norm": 1,
-    "sparsity": 0.01,
-    "window": "hann",
-    "scale": True,
-    "pad_mode": "constant",
-    "res_type": "soxr_hq",
-}
+SPARSITY = 0.01
+"""Share of a filter's spectrum, by magnitude, that is left out: librosa's default."""
+
+HANN_BANDWIDTH = 1.5
+"""Equivalent noise bandwidth of a Hann window in bins of its transform."""
+
+RESAMPLING_QUALITY = "soxr_hq"
+"""Between octaves; "soxr_qq" would let frequencies above the halved rate fold back."""
+
+GEMM_FRAMES = 512
+"""Frames multiplied at once: what they take, two megabytes, stays in the processor's cache."""
 
 
 def pitch_hz(pitch: float) -> float:
@@ -97,12 +98,35 @@ class CqtSettings:
         return np.arange(frames, dtype=np.int64) * self.hop_length_samples / self.sample_rate_hz
 
 
+@dataclass(frozen=True)
+class _Octave:
+    """The filters of one octave, for audio whose rate was halved so many times.
+
+    Attributes:
+        halvings: how often the rate is halved before.
+        hop: samples from frame to frame at that rate.
+        kernel: the filters in time, real and imaginary parts alternating, float32,
+            ``(window samples, 2 * bins)``.
+    """
+
+    halvings: int
+    hop: int
+    kernel: npt.NDArray[np.float32]
+
+
 def complex_cqt(audio: npt.NDArray[np.float32], settings: CqtSettings) -> npt.NDArray[np.complex64]:
     """Return the complex constant-Q transform of mono audio.
 
     Frame ``t`` is centred on sample ``t * hop_length_samples``; audio beyond
-    both ends counts as zero. About 4 KiB a frame are needed while it runs (an
-    hour: half a gigabyte), since a whole file is transformed at once.
+    both ends counts as zero. This is the algorithm of Schörkhuber and Klapuri
+    (2010): filters of one octave serve all, as the rate is halved from octave to
+    octave. Numbers are those of ``librosa.cqt`` 0.11 to a millionth of the largest
+    (``tuning=0``, ``filter_scale=1``, ``norm=1``, ``sparsity=0.01``, ``window="hann"``,
+    ``scale=True``, ``pad_mode="constant"``, ``res_type="soxr_hq"``), in a third of the
+    time, and without the two seconds that importing librosa takes: a job has one piece.
+
+    About 2 KiB a frame are needed while it runs (an hour: a quarter of a gigabyte),
+    since a whole file is transformed at once.
 
     Args:
         audio: samples, ``(samples,)``, at ``settings.sample_rate_hz``.
@@ -111,21 +135,100 @@ def complex_cqt(audio: npt.NDArray[np.float32], settings: CqtSettings) -> npt.ND
     Returns:
         The transform, complex64, ``(1 + samples // hop_length_samples, bins)``.
     """
-    # The module itself: librosa's lazy top-level names cost a little more, and
-    # importing them anywhere else would slow every light script by seconds.
-    from librosa.core.constantq import cqt
+    samples = np.asarray(audio, dtype=np.float32)
+    frames = 1 + len(samples) // settings.hop_length_samples
+    transform = np.empty((frames, settings.bins), np.complex64)
+    end, halvings = settings.bins, 0
+    for octave in _octaves(settings):
+        if octave.halvings > halvings:
+            samples = _at_lower_rate(samples, 2 ** (octave.halvings - halvings))
+            halvings = octave.halvings
+        bins = octave.kernel.shape[1] // 2
+        _correlate(samples, octave, transform[:, end - bins : end])
+        end -= bins
+    return transform
 
-    transform = cqt(
-        np.asarray(audio, dtype=np.float32),
-        sr=settings.sample_rate_hz,
-        hop_length=settings.hop_length_samples,
-        fmin=pitch_hz(settings.first_pitch),
-        n_bins=settings.bins,
-        bins_per_octave=PITCHES_PER_OCTAVE * settings.bins_per_pitch,
-        dtype=np.complex64,
-        **LIBROSA_SETTINGS,
+
+@cache
+def _octaves(settings: CqtSettings) -> tuple[_Octave, ...]:
+    """Return the filters, from the highest octave down."""
+    per_octave = PITCHES_PER_OCTAVE * settings.bins_per_pitch
+    hertz = pitch_hz(settings.first_pitch) * 2 ** (np.arange(settings.bins) / per_octave)
+    # A filter has as many periods as part its bin from the two beside it.
+    ratio = 4 ** (1 / per_octave)
+    quality = (ratio + 1) / (ratio - 1)
+    starts = range(settings.bins - per_octave, -per_octave, -per_octave)
+    hop, halvings = settings.hop_length_samples, 0
+    # The rate is halved beforehand as long as the top filter is far below its half, and
+    # the hop length can be halved for each octave, too.
+    top_hz = hertz[-1] * (1 + HANN_BANDWIDTH / 2 / quality)
+    spare = math.ceil(math.log2(settings.sample_rate_hz / 2 / top_hz)) - 2
+    twos = (hop & -hop).bit_length() - 1
+    for _ in range(max(0, min(spare, twos - len(starts) + 1))):
+        hop, halvings = hop // 2, halvings + 1
+    octaves = []
+    for start in starts:
+        rate = settings.sample_rate_hz / 2**halvings
+        of_octave = hertz[max(0, start) : start + per_octave]
+        # Halving keeps the power, and so lets amplitudes grow.
+        scale = np.sqrt(2.0**halvings / (quality * settings.sample_rate_hz / of_octave))
+        octaves.append(_Octave(halvings, hop, _kernel(of_octave, rate, quality, scale)))
+        if hop % 2 == 0:
+            hop, halvings = hop // 2, halvings + 1
+    return tuple(octaves)
+
+
+def _kernel(
+    hertz: npt.NDArray[np.float64], rate: float, quality: float, scale: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """Return filters at ``hertz``, each times its ``scale``, as :class:`_Octave` has them."""
+    lengths = quality * rate / hertz
+    size = 2 ** math.ceil(math.log2(lengths.max()))
+    filters = np.zeros((len(hertz), size), complex)
+    for row, frequency, length in zip(filters, hertz, lengths, strict=True):
+        at = np.arange(-length // 2, length // 2)
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(len(at)) / len(at))
+        wave = window * np.exp(2j * np.pi * frequency / rate * at)
+        start = (size - len(at)) // 2
+        row[start : start + len(at)] = wave / np.abs(wave).sum() * length
+    spectrum = np.fft.fft(filters, axis=1)[:, : size // 2 + 1] / size
+    # What librosa leaves out for speed is left out here for its numbers.
+    magnitude = np.abs(spectrum)
+    ordered = np.sort(magnitude, axis=1)
+    share = np.cumsum(ordered / magnitude.sum(axis=1, keepdims=True), axis=1)
+    smallest = np.take_along_axis(ordered, np.argmin(share < SPARSITY, axis=1)[:, None], axis=1)
+    spectrum[magnitude < smallest] = 0
+    # To multiply a frame's spectrum by a filter's is to multiply the frame by this.
+    in_time = np.fft.fft(spectrum, n=size, axis=1) * scale[:, None]
+    return (
+        np.stack([in_time.real, in_time.imag], axis=-1)
+        .transpose(1, 0, 2)
+        .reshape(size, -1)
+        .astype(np.float32)
     )
-    return np.ascontiguousarray(transform.T, dtype=np.complex64)
+
+
+def _at_lower_rate(samples: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
+    """Return audio of the same power with a sample for ``factor``, rounded up."""
+    import soxr
+
+    size = math.ceil(len(samples) / factor)
+    resampled = soxr.resample(samples, factor, 1, quality=RESAMPLING_QUALITY)[:size]
+    return np.pad(resampled, (0, size - len(resampled))) * np.float32(math.sqrt(factor))
+
+
+def _correlate(
+    samples: npt.NDArray[np.float32], octave: _Octave, out: npt.NDArray[np.complex64]
+) -> None:
+    """Write each frame's product with the filters into ``out``, ``(frames, bins)``."""
+    size, hop = len(octave.kernel), octave.hop
+    needed = (len(out) - 1) * hop + size
+    padded = np.zeros(max(needed, size // 2 + len(samples)), np.float32)
+    padded[size // 2 : size // 2 + len(samples)] = samples
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
+    for start in range(0, len(out), GEMM_FRAMES):
+        rows = slice(start, min(start + GEMM_FRAMES, len(out)))
+        out[rows] = (windows[rows] @ octave.kernel).view(np.complex64)
 
 
 def core_level(
