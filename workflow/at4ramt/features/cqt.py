@@ -125,7 +125,7 @@ def complex_cqt(audio: npt.NDArray[np.float32], settings: CqtSettings) -> npt.ND
     ``scale=True``, ``pad_mode="constant"``, ``res_type="soxr_hq"``), in a third of the
     time, and without the two seconds that importing librosa takes: a job has one piece.
 
-    About 2 KiB a frame are needed while it runs (an hour: a quarter of a gigabyte),
+    About 4 KiB a frame are needed while it runs (an hour: half a gigabyte),
     since a whole file is transformed at once.
 
     Args:

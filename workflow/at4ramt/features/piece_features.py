@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 ROW_GROUP_ROWS = 1 << 16
 
 WHOLE_SECONDS = 600
-"""Recordings up to this length are transformed at once, as librosa does; an hour of this would
-need a gigabyte. Longer ones come in blocks, with the same result but for rounding."""
+"""Recordings up to this length are transformed at once; an hour of this would need half a
+gigabyte. Longer ones come in blocks, with the same result but for rounding."""
 
 COLUMN_KEY = "column."
 """Prefix of the schema metadata's keys under which each column is described."""

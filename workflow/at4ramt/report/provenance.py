@@ -26,7 +26,6 @@ PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
     "keras",
-    "librosa",
     "numpy",
     "scipy",
     "pandas",
