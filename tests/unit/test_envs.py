@@ -16,6 +16,8 @@ RUN_BY_THE_MASTER = {
     "snakemake-executor-plugin-lsf",
     "snakemake-executor-plugin-slurm",
 }
+# The reference that our transform is compared with; no job imports it.
+FOR_COMPARISON = {"librosa"}
 
 
 def canonical(name: str) -> str:
@@ -106,7 +108,7 @@ def test_each_direct_dependency_is_in_a_group_and_has_its_reason():
     sources = ("requirements.in", "requirements-cpu.in", "requirements-gpu.in")
     direct = set().union(*map(wanted, sources))
     groups = set().union(*(wanted(f"{group}.in") for group in GROUPS))
-    assert groups == direct - RUN_BY_THE_MASTER
+    assert groups == direct - RUN_BY_THE_MASTER - FOR_COMPARISON
     rows = re.findall(
         r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$",
         (ROOT / "docs/dependencies.md").read_text(),
