@@ -67,8 +67,6 @@ rule evaluate_notes:
         "benchmarks/evaluate_notes/{model}.tsv"
     wildcard_constraints:
         model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
-    group:
-        "evaluation"
     conda:
         "../../envs/transcription.yaml"
     threads: 1

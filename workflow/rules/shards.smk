@@ -27,8 +27,6 @@ rule build_shard:
         "logs/build_shard/{split}/{instrument}.log",
     benchmark:
         "benchmarks/build_shard/{split}/{instrument}.tsv"
-    group:
-        "shards"
     conda:
         "../../envs/features.yaml"
     threads: 1
