@@ -52,6 +52,26 @@ def run(training_matrix, validation_matrix, weights, **changes):
     return network, optimizer, state.history, kept_epoch(state)
 
 
+def test_half_precision_learns_the_same_and_leaves_a_float32_model(
+    training_matrix, validation_matrix, weights
+):
+    _, _, whole, _ = run(training_matrix, validation_matrix, weights, epochs=12)
+    network, _, half, _ = run(
+        training_matrix, validation_matrix, weights, epochs=12, precision="mixed_bfloat16"
+    )
+    assert [layer.compute_dtype for layer in network.layers] == ["float32"] * len(network.layers)
+    differences = [
+        a["training_loss"] / b["training_loss"] - 1 for a, b in zip(half, whole, strict=True)
+    ]
+    assert 0 < max(map(abs, differences)) < 0.05  # it did compute in another precision
+    assert abs(half[-1]["training_f1"] - whole[-1]["training_f1"]) < 0.03
+    # Its answers afterwards are those of float32, to the last bit the same after a copy of weights.
+    copy = build_network("small", **SETTINGS, seed=4)
+    copy.set_weights(network.get_weights())
+    found = validate(network, validation_matrix, validation_matrix.magnitudes, weights)
+    assert found == validate(copy, validation_matrix, validation_matrix.magnitudes, weights)
+
+
 def test_it_learns_tones_and_the_history_agrees_with_the_model(
     training_matrix, validation_matrix, weights
 ):

@@ -112,6 +112,7 @@ def train_base(
         monitored_level=base["monitored_level"] if base["monitor"] == "noisy" else 0.0,
         segment_frames=settings["segment_frames"],
         batch_segments=settings["batch_segments"],
+        precision=settings["precision"],
     )
     state = train(network, optimizer, training, validation, weights, plan, checkpoint)
     card = {
@@ -237,6 +238,7 @@ def train_round(
         monitored_level=level,
         segment_frames=settings["segment_frames"],
         batch_segments=settings["batch_segments"],
+        precision=settings["precision"],
     )
     state = train(
         parent.network, parent.network.optimizer, training, validation, weights, plan, checkpoint

@@ -18,6 +18,7 @@ from at4ramt.seeds import purpose_seed
 from at4ramt.training.checkpoint import Checkpoint, Interrupted, Interruption, TrainingState
 from at4ramt.training.losses import LossWeights
 from at4ramt.training.model_file import restore, snapshot
+from at4ramt.training.network import CONTEXT_FRAMES, computing_in
 from at4ramt.training.noise import uniform_noise
 from at4ramt.training.segments import SegmentModel
 
@@ -47,6 +48,7 @@ class Plan:
         monitored_level: level of the noisy validation; 0 for none.
         segment_frames: outputs per segment.
         batch_segments: segments per step.
+        precision: what the network computes in while it is trained.
     """
 
     label: str
@@ -62,6 +64,7 @@ class Plan:
     monitored_level: float
     segment_frames: int
     batch_segments: int
+    precision: str = "float32"
 
 
 def train(
@@ -96,6 +99,19 @@ def train(
         FloatingPointError: if the training loss is no longer finite.
         Interrupted: on USR2, INT and TERM, after saving, if there is a checkpoint.
     """
+    with computing_in(plan.precision, network):
+        return _train(network, optimizer, training, validation, weights, plan, checkpoint)
+
+
+def _train(
+    network: Any,
+    optimizer: Any,
+    training: FrameMatrix,
+    validation: FrameMatrix,
+    weights: LossWeights,
+    plan: Plan,
+    checkpoint: Checkpoint | None,
+) -> TrainingState:
     model = SegmentModel(
         network, training, weights, segment_frames=plan.segment_frames, noisy=plan.noise != "none"
     )
@@ -241,8 +257,6 @@ def predict_logits(network: Any, magnitudes: npt.NDArray[np.float32]) -> npt.NDA
     Returns:
         float32, ``(rows - c, pitches)``, for the rows from ``c / 2`` on.
     """
-    from at4ramt.training.network import CONTEXT_FRAMES
-
     context = CONTEXT_FRAMES - 1
     rows, outputs = len(magnitudes), []
     # Chunks of one length, the last padded: every backend then compiles once.

@@ -11,6 +11,8 @@ Source: the paper, figure of the network; jsleep/wav2mid, from which its
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,3 +117,33 @@ def build_network(
         pitches, kernel_initializer=initialiser("GlorotUniform"), name="pitch_logits"
     )(signal)
     return keras.Model(frames, logits, name=f"at4ramt_{name}")
+
+
+@contextmanager
+def computing_in(precision: str, network: Any) -> Iterator[None]:
+    """Let a network compute in another precision for as long as the context lasts.
+
+    Weights stay float32, and so do the logits: what is saved afterwards is the
+    model that it would be otherwise.
+
+    Args:
+        precision: a Keras dtype policy: ``"float32"`` or ``"mixed_bfloat16"``.
+        network: from :func:`build_network`.
+    """
+    inner = network.layers[:-1]
+    policies = [layer.dtype_policy for layer in inner]
+    if precision == "float32":
+        yield
+        return
+    try:
+        _set_policies(network, [precision] * len(inner))
+        yield
+    finally:
+        _set_policies(network, policies)
+
+
+def _set_policies(network: Any, policies: Sequence[Any]) -> None:
+    for layer, policy in zip(network.layers, policies, strict=False):
+        layer.dtype_policy = policy
+    # What was compiled computes as before.
+    network.train_function = network.test_function = network.predict_function = None
