@@ -199,11 +199,11 @@ def test_the_same_samples_are_told_whatever_file_they_are_in(tmp_path):
     soundfile.write(tmp_path / "copy.flac", *soundfile.read(tmp_path / "piece.wav"))
     first = check_piece(row(tmp_path), FEATURES)
     for split, means in (("training", "counts twice"), ("test", "scored on what it has heard")):
-        again = row(tmp_path, "again", split, audio=f"{tmp_path}/copy.flac", notes=first["audio"])
+        again = row(tmp_path, "repeat", split, audio=f"{tmp_path}/copy.flac", notes=first["audio"])
         second = check_piece({**again, "notes": f"{tmp_path}/piece.txt"}, FEATURES)
         found = collect_problems([first, second])
         assert found[["severity", "problem", "piece"]].values.tolist() == [
-            ["warning", "duplicate audio", "again"]
+            ["warning", "duplicate audio", "repeat"]
         ]
         assert means in found["message"][0]
 
