@@ -10,7 +10,7 @@ GPUS ?= $(shell if [ -e /dev/nvidia0 ]; then echo 1; else nproc; fi)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock setup setup-test setup-gpu check-cluster clean-setup fetch
+.PHONY: help demo test lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch
 
 # What a shell start-up file, an activated environment or a site's modules may
 # have set, and what would make our Python look in the wrong place for modules,
@@ -32,11 +32,12 @@ help:  ## say what can be made
 	@echo 'make test        format, lint, types and tests'
 	@echo 'make lint        format, lint and types alone'
 	@echo 'make format      put the code into the format that lint asks for'
-	@echo 'make setup       make .venv (demo and test do this themselves)'
+	@echo 'make setup       make .venv and .venv-peer (demo and test do this themselves)'
 	@echo 'make setup-test  the same, with the test tools'
 	@echo 'make setup-gpu   the same for NVIDIA GPUs; demo and test then use that one (make clean-setup ends it)'
+	@echo 'make setup-peer  make .venv-peer alone: basic-pitch, which the models are compared with'
 	@echo 'make check-cluster  look at the queue that a profile submits to, before the first run (PROFILE=profiles/lsf)'
-	@echo 'make clean-setup remove .venv'
+	@echo 'make clean-setup remove .venv and .venv-peer'
 	@echo 'make lock        resolve envs/*.in anew into the lock files and conda environments'
 	@echo
 	@echo 'Variables: CORES=4, PYTHON=/path/to/python3.12, DISK_GB=4, PYTEST_ARGS="-k cqt"'
@@ -70,15 +71,21 @@ format: setup-test
 
 setup:
 	@envs/setup.sh run
+	@envs/setup.sh peer
 
 setup-test:
 	@envs/setup.sh test
+	@envs/setup.sh peer
 
 setup-gpu:
 	@envs/setup.sh gpu
+	@envs/setup.sh peer
+
+setup-peer:
+	@envs/setup.sh peer
 
 clean-setup:
-	rm -rf .venv
+	rm -rf .venv .venv-peer
 
 lock:
 	@python=$$(envs/setup.sh python) && "$$python" -I envs/make_lock.py $(if $(UPGRADE),--upgrade)

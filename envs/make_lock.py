@@ -3,6 +3,7 @@
 requirements-cpu.in   -> lock.txt           every file of every package with its hash
 requirements-test.in  -> lock-test.txt      lock.txt and the test tools
 requirements-gpu.in   -> lock-gpu.txt       lock.txt with the other TensorFlow, and CUDA
+peer.in               -> lock-peer.txt      basic-pitch, with the versions of lock.txt
 <group>.in            -> <group>.yaml       a conda environment, pinned as its lock file is
 
 What is in the lock files stays at its version unless its line in a .in file, or
@@ -12,6 +13,7 @@ What is in the lock files stays at its version unless its line in a .in file, or
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,13 +26,17 @@ LOCKS = {
     "requirements-cpu.in": "lock.txt",
     "requirements-test.in": "lock-test.txt",
     "requirements-gpu.in": "lock-gpu.txt",
+    "peer.in": "lock-peer.txt",
 }
+# Requirements that are not a package's own, and what is the same as elsewhere.
+FOR_PEER = ("--override", "peer-overrides.in", "--constraint", "lock.txt")
 GROUPS = {
     "features": "lock.txt",
     "training-cpu": "lock.txt",
     "training-gpu": "lock-gpu.txt",
     "transcription": "lock.txt",
     "figures": "lock.txt",
+    "peer": "lock-peer.txt",
 }
 FOR_ALL_PYTHONS = ("--universal", "--fork-strategy", "fewest")
 FOR_CONDA = ("--python-platform", "x86_64-manylinux_2_28")
@@ -73,12 +79,19 @@ def main() -> None:
         subprocess.run(pip, check=True, env=os.environ | {"PIP_USER": "0"})
         uv = [str(bin_folder / "uv")]
         for source, lock in LOCKS.items():
-            resolve(uv, source, ENVS / lock, *FOR_ALL_PYTHONS, "--generate-hashes", *upgrade)
+            options = [*FOR_ALL_PYTHONS, "--generate-hashes", *upgrade]
+            options += FOR_PEER if source == "peer.in" else ()
+            resolve(uv, source, ENVS / lock, *options)
             print(f"envs/{lock}")
         for group, lock in GROUPS.items():
             pins = Path(scratch, f"{group}.txt")
-            resolve(uv, f"{group}.in", pins, *FOR_CONDA, "--constraint", lock)
+            options = [*FOR_CONDA, "--constraint", lock]
+            options += FOR_PEER if group == "peer" else ()
+            resolve(uv, f"{group}.in", pins, *options)
             environment = conda_environment(group, lock, pins.read_text())
+            if group == "peer":
+                # conda gives pip no way to leave requirements out: peer.post-deploy.sh installs it.
+                environment = re.sub(r".*basic-pitch.*\n", "", environment)
             (ENVS / f"{group}.yaml").write_text(environment)
             print(f"envs/{group}.yaml")
 

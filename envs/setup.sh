@@ -4,6 +4,7 @@
 #   envs/setup.sh run      what the workflow needs      (envs/lock.txt)
 #   envs/setup.sh test     that and the test tools      (envs/lock-test.txt)
 #   envs/setup.sh gpu      what the workflow needs on NVIDIA GPUs (envs/lock-gpu.txt)
+#   envs/setup.sh peer     basic-pitch, in .venv-peer   (envs/lock-peer.txt)
 #   envs/setup.sh python   print the Python it would use, and set nothing up
 #
 # Every failure is one line on standard error, with what to do, and exit code 2.

@@ -1,10 +1,11 @@
-"""Set up .venv from a lock file, whole or not at all, and say in one line what is missing.
+"""Set up .venv or .venv-peer from a lock file, whole or not at all; say in a line what is missing.
 
 Run by setup.sh with a Python that is known to fit; standard library only. A
-stamp in .venv, written last, names what is installed: a second call finds it and
+stamp in it, written last, names what is installed: a second call finds it and
 does nothing, and a set-up that was interrupted has none and is done again.
 
-Variables (all optional): DISK_GB, the free space asked for; VENV, where the environment goes.
+Variables (all optional): DISK_GB, the free space asked for; VENV, where the environment goes;
+the peer's goes beside it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ from typing import NoReturn
 
 ENVS = Path(__file__).resolve().parent
 ROOT = ENVS.parent
-LOCKS = {"run": ("lock.txt",), "test": ("lock.txt", "lock-test.txt"), "gpu": ("lock-gpu.txt",)}
+LOCKS = {
+    "run": ("lock.txt",),
+    "test": ("lock.txt", "lock-test.txt"),
+    "gpu": ("lock-gpu.txt",),
+    "peer": ("lock-peer.txt",),
+}
 STAMP = "at4ramt-setup.json"
 LOG = "setup.log"
 # The package is not installed: its command runs the clone's. A caller's PYTHONPATH and
@@ -43,8 +49,9 @@ BUILD_TOOLS = ("setuptools", "wheel", "packaging")
 # Measured: 3.1 GB for .venv with the test tools, 0.7 GB of downloads while they
 # are unpacked, about 1 GB of results; the rest is for pip's cache. With CUDA .venv
 # is 7.7 GB, 11.4 GB beside its downloads, and pip's cache keeps these 3.5 GB again.
-DISK_GB = {"lock.txt": 5.0, "lock-gpu.txt": 15.0}
-DOWNLOAD_GB = {"lock.txt": 0.7, "lock-gpu.txt": 3.5}
+# The peer's is 0.9 GB, nearly all of it archives that .venv has, too.
+DISK_GB = {"lock.txt": 5.0, "lock-gpu.txt": 15.0, "lock-peer.txt": 1.5}
+DOWNLOAD_GB = {"lock.txt": 0.7, "lock-gpu.txt": 3.5, "lock-peer.txt": 0.2}
 DISK_GB_TO_ADD_TOOLS = 0.5
 # The newest tag among the locked wheels is manylinux_2_28.
 GLIBC = (2, 28)
@@ -349,8 +356,10 @@ def set_up(kind: str, venv: Path) -> None:
     if "lock-gpu.txt" in stamp:
         base = "lock-gpu.txt"
     wanted = {name: lock_digest(name) for name in (base, *more)}
+    has_command = kind != "peer"
     if wanted.items() <= stamp.items():
-        write_command(venv)
+        if has_command:
+            write_command(venv)
         return
     if os.environ.get("MACHINE_CHECK") != "off":
         check_libc(*platform.libc_ver())
@@ -385,7 +394,8 @@ def set_up(kind: str, venv: Path) -> None:
         )
         packages = read_lock(base) | packages
     install(venv, packages, needed_gb)
-    write_command(venv)
+    if has_command:
+        write_command(venv)
     content = wanted | {"venv": str(venv), "python": python_of(venv)}
     unfinished = venv / f"{STAMP}.part"
     unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -399,6 +409,8 @@ def main() -> NoReturn:
         print(f"usage: setup.sh {'|'.join(LOCKS)}|python", file=sys.stderr)
         sys.exit(2)
     venv = Path(os.environ.get("VENV") or ROOT / ".venv").absolute()
+    if sys.argv[1] == "peer":
+        venv = venv.with_name(f"{venv.name}-peer")
     try:
         with alone(venv.parent):
             set_up(sys.argv[1], venv)

@@ -49,6 +49,7 @@ class Clone:
         self.lock("lock.txt", demo="1.0")
         self.lock("lock-test.txt", demo="1.0", tools="1.0")
         self.lock("lock-gpu.txt", demo="1.0", cuda="1.0")
+        self.lock("lock-peer.txt", demo="1.0", peer="1.0")
 
     def command(self, name: str, script: str) -> None:
         """Put a shell script on the PATH."""
@@ -97,9 +98,9 @@ class Clone:
         assert not (self.root / ".venv" / "at4ramt-setup.json").exists()
         return lines[0]
 
-    def imports(self, module: str) -> bool:
+    def imports(self, module: str, venv: str = ".venv") -> bool:
         """Say whether the environment that was made has a module."""
-        python = self.root / ".venv" / "bin" / "python"
+        python = self.root / venv / "bin" / "python"
         return not subprocess.run(
             [python, "-I", "-c", f"import {module}"], capture_output=True
         ).returncode
@@ -233,6 +234,24 @@ def test_an_environment_for_a_gpu_is_not_replaced_by_the_other(clone):
     assert anew.returncode == 0 and "lock file changed" in anew.stdout, anew
     assert not marker.exists() and clone.imports("cuda") and not clone.imports("other")
     assert clone.run("gpu").stdout == ""
+
+
+def test_the_peer_has_an_environment_of_its_own(clone):
+    clone.python()
+    assert clone.run("run").returncode == 0
+    made = clone.run("peer")
+    assert made.returncode == 0 and "making .venv-peer" in made.stdout, made
+    assert clone.imports("peer", ".venv-peer") and clone.imports("demo", ".venv-peer")
+    assert not clone.imports("peer")
+    assert clone.run("peer").stdout == clone.run("run").stdout == ""
+    # It has no command of ours, and a change of its lock file makes it alone anew.
+    assert not (clone.root / ".venv-peer" / "bin" / "at4ramt").exists()
+    markers = [clone.root / name / "marker" for name in (".venv", ".venv-peer")]
+    for marker in markers:
+        marker.touch()
+    clone.lock("lock-peer.txt", demo="1.0", peer="2.0")
+    assert "lock file changed: making .venv-peer anew" in clone.run("peer").stdout
+    assert [marker.exists() for marker in markers] == [True, False]
 
 
 def test_settings_of_the_user_do_not_disturb(clone, tmp_path):

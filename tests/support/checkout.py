@@ -90,4 +90,6 @@ def copy_repository(path: Path) -> Checkout:
     for tests in ("workflow", "cluster"):
         shutil.copytree(ROOT / "tests" / tests, path / "tests" / tests)
     (path / "resources").symlink_to(ROOT / "resources")
+    if (ROOT / ".venv-peer").is_dir():
+        (path / ".venv-peer").symlink_to(ROOT / ".venv-peer")
     return Checkout(path)

@@ -11,6 +11,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"
 GROUPS = ("features", "training-cpu", "training-gpu", "transcription", "figures")
+LOCK_OF = dict.fromkeys(GROUPS, "lock.txt") | {
+    "training-gpu": "lock-gpu.txt",
+    "peer": "lock-peer.txt",
+}
 RUN_BY_THE_MASTER = {
     "snakemake",
     "snakemake-executor-plugin-lsf",
@@ -54,7 +58,7 @@ def conda(group: str) -> dict[str, str]:
     return {canonical(line.partition("==")[0]): line.partition("==")[2] for line in pip}
 
 
-@pytest.mark.parametrize("name", ["lock.txt", "lock-test.txt", "lock-gpu.txt"])
+@pytest.mark.parametrize("name", ["lock.txt", "lock-test.txt", "lock-gpu.txt", "lock-peer.txt"])
 def test_every_package_has_hashes_and_nothing_names_a_host(name):
     text = (ENVS / name).read_text()
     assert "://" not in text and "--index" not in text and "--find-links" not in text
@@ -88,12 +92,30 @@ def test_the_gpu_lock_is_the_lock_with_another_tensorflow():
     assert {name: pin for name, pin in gpu.items() if name not in cuda} == lock
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", LOCK_OF)
 def test_conda_environments_are_pinned_as_their_lock_is(group):
-    lock, pins = locked("lock-gpu.txt" if group == "training-gpu" else "lock.txt"), conda(group)
+    lock, pins = locked(LOCK_OF[group]), conda(group)
     assert pins == {package: lock[package][0] for package in pins}
     missing = wanted(f"{group}.in").keys() - pins.keys()
+    if group == "peer":
+        # Which conda's pip would install with requirements that cannot be met.
+        assert missing == {"basic-pitch"}
+        installed = f'--no-deps "basic-pitch=={lock["basic-pitch"][0]}"'
+        assert installed in (ENVS / "peer.post-deploy.sh").read_text()
+        missing = set()
     assert not missing, f"run `make lock`: {missing}"
+
+
+def test_the_peer_s_lock_has_the_versions_of_the_lock_and_no_tensorflow():
+    lock, peer = locked("lock.txt"), locked("lock-peer.txt")
+    assert peer["basic-pitch"][0] == wanted("peer.in")["basic-pitch"] == "0.4.0"
+    assert {name: peer[name] for name in peer.keys() & lock} == {
+        name: lock[name] for name in peer.keys() & lock
+    }
+    assert {"onnxruntime", "librosa", "pyarrow", "mir-eval"} <= peer.keys() & lock.keys()
+    left_out = {"tensorflow", "tensorflow-macos", "coremltools", "tflite-runtime", "setuptools"}
+    assert not peer.keys() & left_out
+    assert wanted("peer.in").keys() <= peer.keys()
 
 
 def test_training_needs_the_same_on_both_devices():
@@ -115,7 +137,7 @@ def test_each_direct_dependency_is_in_a_group_and_has_its_reason():
         re.M,
     )
     documented = {canonical(name) for name, reason, licence in rows if reason and licence}
-    assert documented == direct | wanted("requirements-test.in").keys()
+    assert documented == direct | wanted("requirements-test.in").keys() | wanted("peer.in").keys()
 
 
 def test_python_versions_agree():
@@ -124,5 +146,5 @@ def test_python_versions_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11,<3.14"
     assert 'wanted="Python 3.11, 3.12 or 3.13"' in (ENVS / "setup.sh").read_text()
-    for group in GROUPS:
+    for group in LOCK_OF:
         assert "  - python=3.11\n" in (ENVS / f"{group}.yaml").read_text()

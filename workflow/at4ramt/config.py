@@ -89,6 +89,18 @@ def notes_config(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def audio_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what the scores in the audio's noise depend on, beside systems and pieces."""
+    notes = notes_config(config)
+    return {
+        "features": notes["features"],
+        "transcription": notes["transcription"],
+        "evaluation": {"audio_snr_db": config["evaluation"]["audio_snr_db"]},
+        # One noise for all models, of whatever seed, and for the peers.
+        "noise_seed": config["seeds"][0],
+    }
+
+
 def key_table(schema_path: str | Path = SCHEMA) -> str:
     """Return a Markdown table of every key, with type, unit, demo value and paper section."""
     schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))

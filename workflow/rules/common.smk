@@ -17,6 +17,7 @@ os.environ.update(PYTHONPATH=PACKAGE_PATH)
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from at4ramt.config import (
+    audio_config,
     check_config,
     evaluation_config,
     notes_config,

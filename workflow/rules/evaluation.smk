@@ -216,6 +216,7 @@ rule transcribe_excerpts:
             "corpus.pianos",
             "corpus.plain_piano",
             "corpus.sampler",
+            "evaluation.audio_noise",
             "evaluation.listening",
             "evaluation.notes",
             "features.labels",
@@ -231,3 +232,4 @@ rule evaluation:
         rules.write_levels.output,
         rules.write_example.output,
         rules.transcribe_excerpts.output,
+        "results/evaluation/audio.parquet",

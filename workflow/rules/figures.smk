@@ -20,6 +20,7 @@ localrules:
     plot_training,
     plot_transcription,
     plot_notes,
+    plot_systems,
     write_listening,
     plot_data,
     write_graph,
@@ -246,6 +247,40 @@ rule plot_notes:
         "../scripts/plot_notes.py"
 
 
+rule plot_systems:
+    input:
+        audio="results/evaluation/audio.parquet",
+    output:
+        figure=shown(
+            "results/figures/systems.svg",
+            TRANSCRIPTION,
+            "4.8 Noise in the audio, and a peer",
+            "systems",
+        ),
+        page=shown(
+            "results/tables/systems.html",
+            TRANSCRIPTION,
+            "4.9 Noise in the audio (table)",
+            "systems",
+        ),
+        csv="results/tables/systems.csv",
+    log:
+        "logs/plot_systems/systems.log",
+    benchmark:
+        "benchmarks/plot_systems/systems.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        config=sections("evaluation", "seeds"),
+        code=source_digest(*SCORE_MODULES, "report.systems"),
+    script:
+        "../scripts/plot_systems.py"
+
+
 rule write_listening:
     input:
         excerpts="results/evaluation/listening.json",
@@ -331,6 +366,7 @@ rule write_provenance:
             rules.plot_training.output,
             rules.plot_transcription.output,
             rules.plot_notes.output,
+            rules.plot_systems.output,
             rules.write_listening.output,
             rules.plot_data.output,
         ],

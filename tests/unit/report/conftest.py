@@ -285,6 +285,43 @@ def notes_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def audio_table() -> pd.DataFrame:
+    """Return counts in the audio's noise of the noted models and of a peer, which has no seed."""
+    pieces = pieces_table()
+    pieces = pieces[pieces["split"] != "training"]
+    systems = [(arm, seed, number) for arm, seed, number in models() if number in (0, ROUNDS)]
+    systems = [system for system in systems if system[0] != "offset_removed"]
+    rows = []
+    for (system, seed, number), row in itertools.product(
+        [*systems, ("basic_pitch", -1, 0)], pieces.itertuples()
+    ):
+        for snr_db, kind, (criterion, share) in itertools.product(
+            (np.inf, 20.0, -8.0),
+            ("default", "fitted"),
+            (("frames", 0.9), ("note_frames", 0.8), ("onset", 1.0), ("onset_offset", 0.4)),
+        ):
+            quality = 0.6 if system == "basic_pitch" else model_f1(system, number, 0.0)
+            reference = 60 + len(row.piece)
+            matched = int(share * reference * quality * (0.5 if snr_db < 0 else 1))
+            rows.append(
+                {
+                    "system": system,
+                    "seed": seed,
+                    "split": row.split,
+                    "instrument": row.instrument,
+                    "piece": row.piece,
+                    "noise": "none" if np.isinf(snr_db) else "white",
+                    "snr_db": snr_db,
+                    "threshold_kind": kind,
+                    "criterion": criterion,
+                    "reference": reference,
+                    "estimated": reference + (20 if kind == "default" else 5),
+                    "matched": matched,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
 def listening() -> dict[str, Any]:
     """Return excerpts of two pieces: of three notes two are found, and one is made up."""
     silence = base64.b64encode(b"no music").decode()
@@ -563,6 +600,7 @@ def build_run(root: Path) -> Path:
     confusion_table().to_parquet(evaluation / "confusion.parquet")
     np.savez(evaluation / "example.npz", **example_arrays())
     notes_table().to_parquet(evaluation / "notes.parquet")
+    audio_table().to_parquet(evaluation / "audio.parquet")
     (evaluation / "listening.json").write_text(json.dumps(listening()))
     (root / "results" / "tables").mkdir()
     levels_table().to_csv(root / "results" / "tables" / "levels.csv", index=False)

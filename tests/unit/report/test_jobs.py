@@ -31,6 +31,7 @@ def inputs(run: Path) -> dict[str, Any]:
         "confusion": evaluation / "confusion.parquet",
         "example": evaluation / "example.npz",
         "notes": evaluation / "notes.parquet",
+        "audio": evaluation / "audio.parquet",
         "excerpts": evaluation / "listening.json",
         "levels": run / "results/tables/levels.csv",
         "cards": sorted(models.rglob("*.json")),
@@ -60,6 +61,7 @@ OUTPUTS = {
         "pitches_csv.csv",
     ],
     "plot_notes": ["figure.svg", "page.html", "csv.csv"],
+    "plot_systems": ["figure.svg", "page.html", "csv.csv"],
     "write_listening": ["page.html"],
     "plot_data": [
         "data.html",

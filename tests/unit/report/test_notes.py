@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from at4ramt.evaluation.tables import note_scores, read_note_counts
-from at4ramt.report import listening, notes, style
+from at4ramt.evaluation.tables import audio_scores, note_scores, read_audio_counts, read_note_counts
+from at4ramt.report import listening, notes, style, systems
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,23 @@ def test_the_page_holds_the_numbers_of_the_table_in_order(
     assert list(first["arm"]) == [
         "base", "offset_removed", "clean", "augmented", "fixed", "adversarial",
     ]  # fmt: skip
+
+
+def test_the_table_of_systems_has_noise_ascending_and_the_peer_after_our_models(
+    made_up_run: Path, tmp_path: Path
+) -> None:
+    counts = read_audio_counts(made_up_run / "results/evaluation/audio.parquet")
+    table = systems.order_rows(audio_scores(counts, draws=50, base_seed=0))
+    systems.write_systems(table, tmp_path / "systems.csv", tmp_path / "systems.html")
+    written = pd.read_csv(tmp_path / "systems.csv")
+    assert list(dict.fromkeys(written["snr_db"])) == [float("inf"), 20, -8]
+    assert list(dict.fromkeys(written["system"]))[-1] == "basic_pitch"
+    assert list(dict.fromkeys(written["criterion"])) == list(systems.CRITERIA)
+    page = (tmp_path / "systems.html").read_text()
+    place = 0
+    for row in written.to_dict("records"):
+        place = page.index(f">{row['f1']:.3f}<", place)
+    assert page.count("<td>clean</td>") == (written["snr_db"] == float("inf")).sum()
 
 
 @pytest.fixture

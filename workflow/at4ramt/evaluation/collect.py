@@ -12,11 +12,16 @@ import pandas as pd
 from at4ramt.errors import InputError
 from at4ramt.evaluation.metrics import probabilities
 from at4ramt.evaluation.snr import magnitude_statistics, snr_table
-from at4ramt.evaluation.tables import write_frame_metrics, write_note_counts, write_scores
+from at4ramt.evaluation.tables import (
+    write_audio_counts,
+    write_frame_metrics,
+    write_note_counts,
+    write_scores,
+)
 from at4ramt.features.frames import load_frames
 from at4ramt.files import read_json, whole_file
 from at4ramt.training.jobs import margin_bins
-from at4ramt.training.lineage import check_parts
+from at4ramt.training.lineage import check_made_with, check_parts
 from at4ramt.training.network import CONTEXT_FRAMES
 
 WRITERS = {
@@ -24,11 +29,17 @@ WRITERS = {
     "scores_all_frames": write_scores,
     "frame_metrics": write_frame_metrics,
     "notes": write_note_counts,
+    "audio": write_audio_counts,
 }
 
 
 def collect_table(
-    parts: Sequence[str], cards: Sequence[str], path: str, *, made_with: dict[str, Any]
+    parts: Sequence[str],
+    cards: Sequence[str],
+    path: str,
+    *,
+    made_with: dict[str, Any],
+    peers: Sequence[str] = (),
 ) -> None:
     """Write the rows of all parts into one Parquet file, sorted by what identifies them.
 
@@ -37,6 +48,7 @@ def collect_table(
         cards: the models' cards, in the same order.
         path: the file to write.
         made_with: what :func:`at4ramt.config.evaluation_config` gives.
+        peers: parts of systems that are no models of ours.
 
     Raises:
         InputError: if a part was made from another model than is there, or with
@@ -44,6 +56,9 @@ def collect_table(
     """
     tables = {part: pd.read_parquet(part) for part in parts}
     check_parts({part: frame.attrs for part, frame in tables.items()}, cards, made_with)
+    for part in peers:
+        tables[part] = pd.read_parquet(part)
+        check_made_with(part, tables[part].attrs, made_with)
     table = pd.concat(tables.values(), ignore_index=True)
     # What a single model's part says of itself is not true of the whole.
     table.attrs = {}

@@ -24,6 +24,7 @@ import soxr
 from at4ramt.corpus.pianos import RATE, load_piano
 from at4ramt.corpus.plain_piano import plain_piano
 from at4ramt.corpus.sampler import Piano, synthesise
+from at4ramt.evaluation.audio_noise import with_noise
 from at4ramt.evaluation.notes import match_notes, notes_in_range
 from at4ramt.features.audio import open_audio
 from at4ramt.features.labels import read_labels
@@ -184,13 +185,6 @@ def cut(piece: HeardPiece) -> tuple[Samples, float, int, float]:
         )  # fmt: skip
     mono = soxr.resample(samples.mean(axis=1, dtype=np.float32), rate, LISTENING_RATE, "HQ")
     return mono, start, round((start - first) * LISTENING_RATE), whole
-
-
-def with_noise(audio: Samples, snr_db: float, random: np.random.Generator) -> Samples:
-    """Return audio with white noise whose power is ``snr_db`` below its own mean power."""
-    power = float(np.square(audio, dtype=np.float64).mean())
-    noise = random.standard_normal(len(audio)) * np.sqrt(power / 10 ** (snr_db / 10))
-    return audio + noise.astype(np.float32)
 
 
 def notes_within(notes: Notes, start: float, seconds: float) -> Notes:

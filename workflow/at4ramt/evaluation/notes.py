@@ -78,18 +78,10 @@ def score_notes(
     Raises:
         InputError: if the model, a feature file or a note list is unusable.
     """
-    from at4ramt.training.backend import start_backend
-
-    device = start_backend(threads, 0)
-    from at4ramt.training.loop import predict_logits
-    from at4ramt.training.model_file import load_model
-
     evaluation = config["evaluation"]
     settings = CqtSettings.from_config(config["features"])
-    stored = load_model(model_path, config["features"])
-    card = stored.card
-    # Not its export, which need not be there: scores should not depend on what else was made.
-    model = Model(model_path, card, "Keras", partial(predict_logits, stored.network))
+    model, digest = keras_model(model_path, config["features"], threads=threads)
+    card = model.card
     inputs = [Input(card["arm"], "none")]
     if card["arm"] == "base":
         inputs.append(Input("offset_removed", evaluation["offset"]))
@@ -97,7 +89,7 @@ def score_notes(
         kind: NoteSettings.for_features(settings, threshold, **config["transcription"])
         for kind, threshold in (("half", 0.5), ("fitted", card["threshold_fitted"]))
     }
-    log.info("device: %s; notes of %s at levels %s", device, model_path, evaluation["note_levels"])
+    log.info("notes of %s at levels %s", model_path, evaluation["note_levels"])
     rows: list[dict[str, Any]] = []
     for piece in pieces:
         magnitudes, seconds = core_magnitudes(piece.features, settings)
@@ -129,7 +121,31 @@ def score_notes(
                     for criterion in OFFSET_SHARES
                 ]
         log.info("%s: %d notes", piece.name, len(reference))
-    write_part(conform(pd.DataFrame(rows), notes_schema, path), path, stored.digest, config)
+    write_part(conform(pd.DataFrame(rows), notes_schema, path), path, digest, config)
+
+
+def keras_model(path: str, features: dict[str, Any], *, threads: int) -> tuple[Model, str]:
+    """Return a model that runs by Keras, and the digest of its file.
+
+    Not its export, which need not be there: scores should not depend on what else was made.
+
+    Args:
+        path: the model.
+        features: the config's section, which it has to be trained with.
+        threads: CPU threads.
+
+    Raises:
+        InputError: if the file is no model, or one of other features.
+    """
+    from at4ramt.training.backend import start_backend
+
+    device = start_backend(threads, 0)
+    from at4ramt.training.loop import predict_logits
+    from at4ramt.training.model_file import load_model
+
+    stored = load_model(path, features)
+    log.info("device: %s", device)
+    return Model(path, stored.card, "Keras", partial(predict_logits, stored.network)), stored.digest
 
 
 def _heard(

@@ -70,6 +70,28 @@ notes_schema: dict[str, str] = _CONDITION | {
 }
 """Columns of notes.parquet: notes of a piece, of its estimate, and pairs of the two."""
 
+audio_schema: dict[str, str] = {
+    "system": "str",
+    "seed": "int64",
+    "split": "str",
+    "instrument": "str",
+    "piece": "str",
+    "noise": "str",
+    "snr_db": "float64",
+    "threshold_kind": "str",
+    "criterion": "str",
+    "reference": "int64",
+    "estimated": "int64",
+    "matched": "int64",
+}
+"""Columns of audio.parquet: a system (an arm's last round, or a peer, whose seed is -1), a piece
+and the noise in its audio (infinite dB without), and what of it was found: notes for
+the criteria ``onset`` and ``onset_offset``, else cells of frame and pitch."""
+
+AUDIO_CRITERIA = ("frames", "note_frames", "onset", "onset_offset")
+AUDIO_NOISES = ("none", "white")
+AUDIO_THRESHOLD_KINDS = ("default", "fitted")
+
 ARM_ORDER = ("base", "offset_removed", "clean", "augmented", "fixed", "adversarial")
 """Order of the arms in tables and figures: what is free first, the paper's last."""
 
@@ -207,6 +229,82 @@ def check_note_counts(notes: pd.DataFrame, name: str = "table of notes") -> pd.D
     return notes
 
 
+def read_audio_counts(path: str | Path) -> pd.DataFrame:
+    """Read audio.parquet; raise InputError when it is missing, corrupt or inconsistent."""
+    return check_audio_counts(_read(path), str(path))
+
+
+def check_audio_counts(counts: pd.DataFrame, name: str = "table of audio") -> pd.DataFrame:
+    """Return the table with its proper columns and types, or raise InputError.
+
+    Beyond :func:`conform`: noise, criterion and threshold kind are known, rows without noise are
+    at infinite dB and no others, no more is matched than there is on either side, and no
+    system, piece, noise, threshold and criterion occurs twice.
+    """
+    counts = conform(counts, audio_schema, name)
+    for column, known in (
+        ("noise", AUDIO_NOISES),
+        ("threshold_kind", AUDIO_THRESHOLD_KINDS),
+        ("criterion", AUDIO_CRITERIA),
+    ):
+        _check_rows(counts, ~counts[column].isin(known), name, f"a {column} of {list(known)}")
+    _check_rows(
+        counts,
+        (counts["noise"] == "none") != (counts["snr_db"] == np.inf),
+        name,
+        "a finite snr_db with noise, and an infinite one without",
+    )
+    matched = counts["matched"]
+    _check_rows(
+        counts,
+        (matched < 0) | (matched > counts["reference"]) | (matched > counts["estimated"]),
+        name,
+        "matched between 0 and the number on either side",
+    )
+    keys = _audio_keys()
+    _check_rows(counts, counts.duplicated(keys), name, f"one row for each {keys}")
+    return counts
+
+
+def _audio_keys() -> list[str]:
+    return [name for name in audio_schema if name not in ("reference", "estimated", "matched")]
+
+
+def write_audio_counts(counts: pd.DataFrame, path: str | Path) -> None:
+    """Check the table and write it as Parquet, sorted, whole or not at all."""
+    _write(check_audio_counts(counts, str(path)), _audio_keys(), path)
+
+
+def audio_scores(counts: pd.DataFrame, *, draws: int, base_seed: int) -> pd.DataFrame:
+    """Return precision, recall and F1 with intervals, of each system in the audio's noise.
+
+    One row for each split, system, noise (``snr_db``), threshold and criterion; columns as
+    :func:`~at4ramt.evaluation.bootstrap.intervals` has them. Counts are pooled over the pieces.
+    """
+    keys = ["split", "system", "snr_db", "threshold_kind", "criterion"]
+    return _pooled(counts, keys, draws=draws, base_seed=base_seed)
+
+
+def _pooled(
+    counts: pd.DataFrame, keys: Sequence[str], *, draws: int, base_seed: int
+) -> pd.DataFrame:
+    table = intervals(with_errors(counts), keys, draws=draws, base_seed=base_seed)
+    return table.drop(columns=[name for name in table if name.startswith(("loss", "bce"))])
+
+
+def with_errors(counts: pd.DataFrame) -> pd.DataFrame:
+    """Return counts of what was matched with the columns that measures are made from."""
+    # No loss is known of notes; the bootstrap wants one all the same.
+    return counts.assign(
+        tp=counts["matched"],
+        fp=counts["estimated"] - counts["matched"],
+        fn=counts["reference"] - counts["matched"],
+        loss_sum=0.0,
+        bce_sum=0.0,
+        frames=1,
+    )
+
+
 def _write(frame: pd.DataFrame, keys: Sequence[str], path: str | Path) -> None:
     # sorted, so that the order in which jobs finish does not reach the file
     table = pa.Table.from_pandas(frame.sort_values(list(keys)), preserve_index=False)
@@ -230,9 +328,9 @@ def write_note_counts(notes: pd.DataFrame, path: str | Path) -> None:
 
 
 def write_part(
-    frame: pd.DataFrame, path: str | Path, model_sha256: str, made_with: Mapping[str, Any]
+    frame: pd.DataFrame, path: str | Path, model_sha256: str | None, made_with: Mapping[str, Any]
 ) -> None:
-    """Write one model's part of a table, which says what it was made from.
+    """Write one model's part of a table, which says what it was made from; None for a peer's.
 
     :func:`at4ramt.training.lineage.check_parts` reads that before the parts are put together.
     """
@@ -318,18 +416,8 @@ def note_scores(notes: pd.DataFrame, *, draws: int, base_seed: int) -> pd.DataFr
     as MIREX has it: a piece with neither notes nor an estimate is left out.
     """
     keys = ["split", "arm", "level", "threshold_kind", "criterion"]
-    chosen = last_rounds(notes)
-    # No loss is known of notes; the bootstrap wants one all the same.
-    counts = chosen.assign(
-        tp=chosen["matched"],
-        fp=chosen["estimated"] - chosen["matched"],
-        fn=chosen["reference"] - chosen["matched"],
-        loss_sum=0.0,
-        bce_sum=0.0,
-        frames=1,
-    )
-    table = intervals(counts, keys, draws=draws, base_seed=base_seed)
-    table = table.drop(columns=[name for name in table if name.startswith(("loss", "bce"))])
+    counts = with_errors(last_rounds(notes))
+    table = _pooled(counts, keys, draws=draws, base_seed=base_seed)
     counts["f1"] = precision_recall_f1(counts["tp"], counts["fp"], counts["fn"])[2]
     of_arm = counts.groupby(keys, as_index=False, observed=True)
     pieces = of_arm.agg(round=("round", "max"), piece_f1=("f1", "mean"))

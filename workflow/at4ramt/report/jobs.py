@@ -13,8 +13,10 @@ from typing import Any
 import pandas as pd
 
 from at4ramt.evaluation.tables import (
+    audio_scores,
     headline,
     note_scores,
+    read_audio_counts,
     read_frame_metrics,
     read_note_counts,
     read_scores,
@@ -27,6 +29,7 @@ from at4ramt.report import (
     provenance,
     style,
     summary,
+    systems,
     training,
     transcription,
 )
@@ -152,6 +155,14 @@ def plot_notes(sources: Paths, targets: Paths, config: Config) -> None:
     table = note_scores(read_note_counts(sources["notes"]), **_draws(config))
     notes.plot_notes(table, targets["figure"])
     notes.write_notes(notes.order_rows(table), targets["csv"], targets["page"])
+
+
+def plot_systems(sources: Paths, targets: Paths, config: Config) -> None:
+    """Draw F1 of all systems over the noise in the audio and write the table of it."""
+    style.start_figures()
+    table = audio_scores(read_audio_counts(sources["audio"]), **_draws(config))
+    systems.plot_systems(table, targets["figure"])
+    systems.write_systems(systems.order_rows(table), targets["csv"], targets["page"])
 
 
 def write_listening(sources: Paths, targets: Paths) -> None:

@@ -44,6 +44,7 @@ ARM_STYLES = {
     "augmented": LineStyle("augmented", "#009E73", "D", (0, (3, 1, 1, 1))),
     "fixed": LineStyle("fixed level", "#E69F00", "v", (0, (1, 1))),
     "adversarial": LineStyle("adversarial (paper)", "#D55E00", "s", "-"),
+    "basic_pitch": LineStyle("basic-pitch 0.4.0", "#56B4E9", "P", (0, (2, 2))),
 }
 _SPARE: list[tuple[str, str, str | tuple[int, tuple[int, ...]]]] = [
     ("#56B4E9", "P", (0, (2, 2))),

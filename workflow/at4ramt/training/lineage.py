@@ -88,8 +88,19 @@ def check_parts(
         if origin.get("model_sha256") != read_json(card)["model_sha256"]:
             model = Path(card).with_suffix(".keras")
             raise _stale(path, f"was not made from the {model} that is there")
-        if differing := list(_differences(origin.get("made_with", {}), made_with)):
-            raise _stale(path, f"was made with {', '.join(differing)}")
+        check_made_with(path, origin, made_with)
+
+
+def check_made_with(
+    path: str | Path, origin: Mapping[str, Any], made_with: Mapping[str, Any]
+) -> None:
+    """Check that a file was made with these settings; ``origin`` is what it says of itself.
+
+    Raises:
+        InputError: naming each setting that differs, with both values.
+    """
+    if differing := list(_differences(origin.get("made_with", {}), made_with)):
+        raise _stale(path, f"was made with {', '.join(differing)}")
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

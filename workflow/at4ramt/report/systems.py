@@ -1,0 +1,140 @@
+"""Our models beside their peers, with white noise in the audio: a figure and a table.
+
+Derived from audio.parquet by :func:`at4ramt.evaluation.tables.audio_scores`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from at4ramt.evaluation.tables import AUDIO_CRITERIA, order_arms
+from at4ramt.report import noisy, style
+
+CRITERIA = {
+    "frames": "frames of the network",
+    "note_frames": "frames of the notes",
+    "onset": "notes, onset within 50 ms",
+    "onset_offset": "notes, onset and offset",
+}
+DRAWN = ("frames", "onset")
+THRESHOLDS = {"default": "default thresholds", "fitted": "thresholds fitted on validation"}
+
+
+def order_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of ``audio_scores`` in order: splits, criteria, thresholds, noise, systems.
+
+    Noise ascends, beginning without.
+    """
+    place = {
+        "split": style.order_splits(table["split"]),
+        "criterion": list(AUDIO_CRITERIA),
+        "threshold_kind": list(THRESHOLDS),
+        "system": order_arms(list(table["system"])),
+    }
+    return table.sort_values(
+        ["split", "criterion", "threshold_kind", "snr_db", "system"],
+        key=lambda column: (
+            column.map(place[str(column.name)].index) if column.name in place else -column
+        ),
+        ignore_index=True,
+    )
+
+
+def ratio_label(snr_db: float) -> str:
+    """Return what a reader is told of a signal-to-noise ratio; infinite is without noise."""
+    return "clean" if np.isinf(snr_db) else f"{snr_db:g}".replace("-", "−")
+
+
+def plot_systems(table: pd.DataFrame, path: str | Path, *, kind: str = "fitted") -> None:
+    """Draw F1 over the noise in the audio: a row a criterion, a column a split, all systems.
+
+    ``table`` is that of ``audio_scores``; ``kind`` is the threshold.
+    """
+    rows = table[table["threshold_kind"] == kind]
+    splits = noisy.test_splits(rows)
+    ratios = sorted(rows["snr_db"].unique(), reverse=True)
+    systems = order_arms(list(rows["system"]))
+    figure, grid = plt.subplots(
+        len(DRAWN),
+        len(splits),
+        squeeze=False,
+        sharex=True,
+        sharey="row",
+        figsize=(5.3 * len(splits), 4.0 * len(DRAWN)),
+    )
+    for line, criterion in enumerate(DRAWN):
+        for column, split in enumerate(splits):
+            axes = grid[line, column]
+            chosen = rows[(rows["split"] == split) & (rows["criterion"] == criterion)]
+            _draw_panel(axes, chosen, systems, ratios)
+            axes.set_title(f"{style.split_label(split)}\n{THRESHOLDS[kind]}")
+            axes.set_xticks(range(len(ratios)), [ratio_label(ratio) for ratio in ratios])
+            axes.set_xlabel("signal-to-noise ratio of white noise in the audio [dB]")
+            axes.tick_params(labelbottom=True, labelleft=True)
+        grid[line, 0].set_ylabel(f"F1 ({CRITERIA[criterion]})")
+    style.start_at_zero(grid)
+    style.shared_legend(figure, grid[0, 0])
+    style.save_figure(figure, path)
+
+
+def _draw_panel(
+    axes: plt.Axes, rows: pd.DataFrame, systems: Sequence[str], ratios: Sequence[float]
+) -> None:
+    for place, system in enumerate(systems):
+        run = rows[rows["system"] == system].sort_values("snr_db", ascending=False)
+        style.draw_intervals(
+            axes,
+            system,
+            run["snr_db"].map(list(ratios).index),
+            run["f1"],
+            run["f1_low"],
+            run["f1_high"],
+            shift=0.05 * (place - (len(systems) - 1) / 2),
+        )
+
+
+def write_systems(table: pd.DataFrame, csv: str | Path, page: str | Path) -> None:
+    """Write the ordered table as CSV, and as a page by split, criterion and threshold."""
+    style.write_csv(csv, table)
+    parts = [
+        style.paragraph(
+            "All systems hear the same recordings and the same noise, and are counted alike: "
+            "against the corpus's notes, extended by the pedal, in our models' range of pitches, "
+            "in every frame of the full rate. Counts of all pieces are pooled, with 95 % intervals "
+            "over pieces. Frames of the network are the cells of frame and pitch that it says "
+            "sound; frames of the notes are those within the notes that it writes."
+        ),
+        style.paragraph(
+            "Default thresholds are 0.5 for our models and the peer's own. The fitted ones are "
+            "found on clean validation pieces: ours once, on frames, as training does; the peer's "
+            "for frames, frames of notes and notes apart."
+        ),
+    ]
+    for (split, criterion, kind), rows in table.groupby(
+        ["split", "criterion", "threshold_kind"], sort=False
+    ):
+        shown = pd.DataFrame(
+            {
+                "noise [dB]": [ratio_label(ratio) for ratio in rows["snr_db"]],
+                "system": [style.arm_style(system).label for system in rows["system"]],
+                "precision": rows["precision"],
+                "recall": rows["recall"],
+                "F1": rows["f1"],
+                "95 % from": rows["f1_low"],
+                "to": rows["f1_high"],
+            }
+        )
+        parts.append(
+            style.html_table(
+                shown,
+                f"{style.split_label(str(split)).capitalize()}: {CRITERIA[str(criterion)]}, "
+                f"{THRESHOLDS[str(kind)]}",
+                {name: ".3f" for name in shown if name not in ("noise [dB]", "system")},
+            )
+        )
+    style.write_page(page, "Systems with white noise in the audio", *parts)

@@ -1,0 +1,96 @@
+# What the rules of audio_noise.smk share.
+
+from snakemake.settings.types import DeploymentMethod
+
+# Other systems that hear what our models hear.
+PEERS = config["evaluation"]["peers"]
+
+PEER_SPLIT = "|".join(PIECES["split"].unique())
+PEER_SCRIPT = str(Path(workflow.basedir) / "workflow/scripts/run_basic_pitch.py")
+# Jobs of a peer are started by a Python of its own: conda's, or that of `make setup`.
+PEER_BY_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+PEER_PYTHON = (
+    "python" if PEER_BY_CONDA else str(Path(workflow.basedir) / ".venv-peer" / "bin" / "python")
+)
+
+# Thresholds of a peer are fitted on so many pieces of validation at most, spread over all: trying
+# all pairs of thresholds takes six seconds for half a minute of music.
+FITTING_PIECES = 20
+
+# Modules between a recording and what is counted of it.
+AUDIO_MODULES = (
+    "evaluation.audio_noise",
+    "evaluation.in_audio",
+    "evaluation.notes",
+    "features.audio",
+    "features.cqt",
+    "features.labels",
+    "features.shards",
+    "features.stream",
+    "seeds",
+    "transcription.models",
+    "transcription.notes",
+)
+PEER_MODULES = (
+    "evaluation.audio_noise",
+    "evaluation.in_audio",
+    "evaluation.notes",
+    "evaluation.peer_basic_pitch",
+    "features.audio",
+    "features.labels",
+    "seeds",
+)
+
+
+def sounding_pieces(splits):
+    """Where features, recording and notes of pieces are, as SoundingPiece takes them."""
+    return [
+        {
+            "name": row.piece,
+            "instrument": row.instrument,
+            "split": row.split,
+            "features": f"results/features/{row.piece}.parquet",
+            "audio": row.audio,
+            "notes": row.notes,
+            "audio_member": row.audio_member,
+            "notes_member": row.notes_member,
+        }
+        for row in PIECES[PIECES["split"].isin(splits)].itertuples()
+    ]
+
+
+SOUNDING = sounding_pieces(evaluated_splits())
+
+
+def fitting_pieces():
+    """Pieces of validation, every nth where there are more than FITTING_PIECES."""
+    pieces = sounding_pieces(["validation"])
+    return pieces[:: -(-len(pieces) // FITTING_PIECES) or 1]
+
+
+FITTING = fitting_pieces()
+
+
+def sounding_files(pieces, *kinds):
+    """Files of pieces; zips with many of them once."""
+    kinds = kinds or ("features", "audio", "notes")
+    return sorted({piece[kind] for piece in pieces for kind in kinds})
+
+
+def peer_job(wildcards):
+    """What a peer is to do, as run_basic_pitch.py reads it."""
+    fits = wildcards.pieces == "fitting"
+    return {
+        "pieces": FITTING if fits else sounding_pieces([wildcards.pieces]),
+        "config": audio_config(config),
+    }
+
+
+def peer_environment(wildcards):
+    """Nothing, if a peer's environment is there; else planning ends in a line that says so."""
+    if not PEER_BY_CONDA and not os.path.exists(PEER_PYTHON):
+        raise WorkflowError(
+            "evaluation.peers: basic_pitch runs in an environment of its own: `make setup-peer`, or "
+            "`peers: []`"
+        )
+    return []
