@@ -26,8 +26,6 @@ rule evaluate_in_audio:
         "benchmarks/evaluate_in_audio/{model}.tsv"
     wildcard_constraints:
         model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
-    group:
-        "evaluation"
     conda:
         "../../envs/transcription.yaml"
     threads: 1
