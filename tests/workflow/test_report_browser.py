@@ -23,7 +23,7 @@ RESULTS = {
     "1 Summary": 3,
     "2 Noisy evaluation": 7,
     "3 Training": 5,
-    "4 Transcription": 7,
+    "4 Transcription": 9,
     "5 Data": 4,
     "6 Provenance": 4,
 }
@@ -34,6 +34,7 @@ WORDS = {
     "provenance.html": ["commit", "Versions", "Configuration in full", "Shards", "Models"],
     "data.html": ["Splits", "Works", "Pianos"],
     "notes.html": ["onset within 50 ms", "onset and offset", "F1, mean of pieces"],
+    "systems.html": ["frames of the network", "default thresholds", "onset within 50 ms"],
     "listening.html": ["as recorded", "with noise, 6 dB", "Notes found"],
 }
 # How much of a picture is ink: its pixels' share that differs from the commonest colour.
