@@ -1,9 +1,12 @@
 """Segments: each centre once an epoch, none across pieces, losses as of separate windows."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
+from at4ramt.features.frames import aligned_zeros
 from at4ramt.training.losses import loss_weights
 from at4ramt.training.network import build_network
 from at4ramt.training.noise import uniform_noise
@@ -72,3 +75,24 @@ def test_a_step_has_the_loss_of_its_windows_one_by_one(training_matrix):
 def test_segments_longer_than_the_edge_are_refused(training_matrix):
     with pytest.raises(ValueError, match="longer edge"):
         training_matrix.segment_starts(9)
+
+
+def test_the_device_shares_the_training_frames_or_copies_what_it_cannot_share(training_matrix):
+    def tensor_of(magnitudes):
+        matrix = dataclasses.replace(training_matrix, magnitudes=magnitudes)
+        network = build_network("small", **SETTINGS, seed=2)
+        weights = loss_weights("global", np.ones(56, np.int64), 10, cap=50)
+        model = SegmentModel(network, matrix, weights, segment_frames=8, noisy=False)
+        return model.magnitudes
+
+    shared = aligned_zeros(training_matrix.magnitudes.shape, np.float32)
+    unaligned = aligned_zeros((shared.size + 1,), np.float32)[1:].reshape(shared.shape)
+    frozen = aligned_zeros(shared.shape, np.float32)
+    for magnitudes, follows in ((shared, True), (unaligned, False), (frozen, False)):
+        magnitudes[:] = training_matrix.magnitudes
+        magnitudes.setflags(write=magnitudes is not frozen)
+        tensor = tensor_of(magnitudes)
+        np.testing.assert_array_equal(tensor, training_matrix.magnitudes)
+        magnitudes.setflags(write=True)
+        magnitudes[3, 5] = -7
+        assert (float(tensor[3, 5]) == -7) == follows

@@ -7,9 +7,11 @@ window reaches to one side, no window crosses from one piece into the next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,8 @@ from at4ramt.errors import InputError
 from at4ramt.features.shards import fixed_list_values, read_shard, shard_parts
 
 ROW_OF_PADDING = -1
+# TensorFlow shares the memory of arrays that begin at such a multiple of bytes, and copies others.
+ALIGNED_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,8 @@ def load_frames(
             first += len(part)
             heard, written = _core_magnitudes(part, margin_bins), fixed_list_values(part, "labels")
             if not magnitudes.size:
-                magnitudes = np.zeros((rows, heard.shape[1]), np.float32)
-                labels = np.zeros((rows, written.shape[1]), np.uint8)
+                magnitudes = aligned_zeros((rows, heard.shape[1]), np.float32)
+                labels = aligned_zeros((rows, written.shape[1]), np.uint8)
             magnitudes[to], labels[to] = heard, written
             frame[to] = part.column("frame").to_numpy()
             centre[to] = part.column("centre").to_numpy(zero_copy_only=False)
@@ -136,6 +140,14 @@ def load_frames(
     return FrameMatrix(
         magnitudes, labels, centre, piece, frame, tuple(names), tuple(instruments), padding, edge
     )
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return zeros whose memory a tensor can share: see ``training.backend.sharing_tensor``."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + ALIGNED_BYTES, np.uint8)
+    first = -memory.ctypes.data % ALIGNED_BYTES
+    return memory[first : first + size].view(dtype).reshape(shape)
 
 
 def _core_magnitudes(table: pa.Table, margin_bins: int) -> npt.NDArray[np.float32]:

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy.typing as npt
+
 from at4ramt.errors import InputError
+from at4ramt.features.frames import ALIGNED_BYTES
 
 # Keras imports these if it finds them, for wrappers and plots that are not used here: more than
 # a second of each training job's start.
@@ -62,6 +65,29 @@ def start_backend(threads: int, seed: int, *, gpus: int = 0, gpu_required: bool 
     if gpu_required and not found and os.environ.get(GPU_VARIABLE) != "optional":
         raise InputError(_no_gpu(keras))
     return ", ".join(_gpu_names(keras, found)) if found else "cpu"
+
+
+def sharing_tensor(value: npt.NDArray[Any], dtype: str) -> Any:
+    """Return a tensor of an array, without a copy of its memory where the backend can.
+
+    TensorFlow can on a CPU, with writable arrays that begin at a multiple of
+    :data:`at4ramt.features.frames.ALIGNED_BYTES`. The array must not be written
+    to as long as the tensor is used.
+    """
+    import keras
+
+    aligned = value.ctypes.data % ALIGNED_BYTES == 0 and value.flags.c_contiguous
+    if (
+        keras.backend.backend() == "tensorflow"
+        and aligned
+        and value.size
+        and value.flags.writeable
+        and value.dtype == dtype
+    ):
+        import tensorflow as tf
+
+        return tf.experimental.dlpack.from_dlpack(value.__dlpack__())
+    return keras.ops.convert_to_tensor(value, dtype)
 
 
 def place() -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from at4ramt.features.frames import FrameMatrix
+from at4ramt.training.backend import sharing_tensor
 from at4ramt.training.losses import LossWeights, cross_entropies
 from at4ramt.training.noise import seed_words, uniform_noise_ops
 
@@ -66,7 +67,7 @@ class SegmentModel(keras.Model):
             shape=value.shape,
             dtype=dtype,
             trainable=False,
-            initializer=lambda shape, dtype=None: ops.convert_to_tensor(value, dtype),
+            initializer=lambda shape, dtype=None: sharing_tensor(value, dtype),
         )
 
     def draw_noise(self, seed: int) -> None:
