@@ -4,13 +4,15 @@
 # configuration: make demo CORES=4; make test PYTEST_ARGS="-k cqt"
 CORES ?= all
 PYTEST_ARGS ?=
+SECTIONS ?=
+BENCH_ARGS ?=
 
 # Trainings side by side: one on a GPU; without a GPU as many as there are cores.
 GPUS ?= $(shell if [ -e /dev/nvidia0 ]; then echo 1; else nproc; fi)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch
+.PHONY: help demo test bench lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch
 
 # What a shell start-up file, an activated environment or a site's modules may
 # have set, and what would make our Python look in the wrong place for modules,
@@ -30,6 +32,7 @@ WITH_VENV = PATH="$(HERE)/.venv/bin:$$PATH"; export PATH; \
 help:  ## say what can be made
 	@echo 'make demo        run the experiment of config/config.yaml and make results/report.html'
 	@echo 'make test        format, lint, types and tests'
+	@echo 'make bench       measure speed and memory, and write docs/performance.md (25 minutes)'
 	@echo 'make lint        format, lint and types alone'
 	@echo 'make format      put the code into the format that lint asks for'
 	@echo 'make setup       make .venv and .venv-peer (demo and test do this themselves)'
@@ -40,12 +43,18 @@ help:  ## say what can be made
 	@echo 'make clean-setup remove .venv and .venv-peer'
 	@echo 'make lock        resolve envs/*.in anew into the lock files and conda environments'
 	@echo
-	@echo 'Variables: CORES=4, PYTHON=/path/to/python3.12, DISK_GB=4, PYTEST_ARGS="-k cqt"'
+	@echo 'Variables: CORES=4, PYTHON=/path/to/python3.12, DISK_GB=4, PYTEST_ARGS="-k cqt",'
+	@echo '           SECTIONS="training shards", BENCH_ARGS="--resume --demo FOLDER"'
 
 demo: setup
 	@# What the base model needs is made first; the features of the scored splits beside its training.
 	@$(WITH_VENV) snakemake --cores $(CORES) --resources gpu=$(GPUS) --prioritize base
 	@$(WITH_VENV) PYTHONPATH=workflow python -m at4ramt.report.terminal results
+
+# Nothing else should run on the machine meanwhile. A finished demo, here or in a folder that
+# BENCH_ARGS names, is looked at for how much of its time was not computing.
+bench: setup-test
+	@$(WITH_VENV) PYTHONPATH=workflow python -m benchmarks.run $(SECTIONS) $(BENCH_ARGS)
 
 # Needs no set-up of ours: that is one of the things it looks at.
 check-cluster:

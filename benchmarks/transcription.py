@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from at4ramt.corpus.midi import read_midi
-from at4ramt.evaluation.listening import with_noise
+from at4ramt.evaluation.audio_noise import with_noise
 from at4ramt.evaluation.metrics import pooled
 from at4ramt.evaluation.notes import OFFSET_SHARES, match_notes, notes_in_range
 from at4ramt.features.audio import read_audio

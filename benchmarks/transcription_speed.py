@@ -1,0 +1,173 @@
+"""`at4ramt transcribe` beside basic-pitch: start to end of a command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks import data
+from benchmarks.measure import (
+    ONE_THREAD,
+    Options,
+    Section,
+    Table,
+    command,
+    environment,
+    in_process,
+    interleaved,
+    main_of_section,
+    missing,
+    ratios,
+    row,
+)
+
+TEXT = """\
+Both are whole commands, from their start to the MIDI file: `at4ramt transcribe song.wav -o \
+song.mid`, whose model is run by ONNX Runtime, and `basic-pitch FOLDER song.wav` with its own \
+network, also run by ONNX Runtime, from its own environment. They hear the same file of four \
+minutes (44.1 kHz stereo) and may use the same cores: all, and one. The notes that our command \
+finds by ONNX Runtime and by Keras are compared in the run."""
+
+TARGET = (">=", 4.0)
+
+
+def main(options: Options) -> Section:
+    """Train a model, then run both commands."""
+    section = Section("Transcription", TEXT)
+    folder = Path(options.folder)
+    seconds = options.size(240, 30)
+    song = data.recording(folder, "song", seconds)
+    model, _ = in_process(
+        a_model, folder=str(folder / "model"), demo=options.demo, epochs=options.size(4, 1)
+    )
+    notes, _ = in_process(compare_runtimes, song=str(song), model=model)
+    ours: list[str | Path] = [
+        sys.executable, "-P", "-m", "at4ramt.cli", "transcribe", song,
+        "-o", folder / "song.mid", "--model", model, "--quiet",
+    ]  # fmt: skip
+    peer = Path(options.peer).parent / "basic-pitch"
+    peer_missing = "" if peer.exists() else f"{peer} is missing: make setup-peer"
+    out = folder / "peer"
+    for cores in sorted({options.cores, 1}, reverse=True):
+        bound = ["taskset", "--cpu-list", _some_cores(cores)]
+        threads = ONE_THREAD if cores == 1 else {}
+
+        def run_peer(bound: Any = bound, threads: Any = threads) -> Any:
+            shutil.rmtree(out, ignore_errors=True)  # it writes over nothing
+            out.mkdir()
+            return command([*bound, peer, out, song], threads | {"PYTHONPATH": ""})
+
+        ways = {"at4ramt": lambda bound=bound, threads=threads: command([*bound, *ours], threads)}
+        if not peer_missing:
+            ways["basic-pitch"] = run_peer
+        for way in ways.values():
+            way()  # byte code and files in the cache
+        taken = interleaved(ways, options.size(3, 1))
+        name = f"transcription, {cores} core{'s' if cores > 1 else ''}"
+        wall = {way: [took.wall for took in each] for way, each in taken.items()}
+        if peer_missing:
+            section.rows.append(missing(f"{name}: basic-pitch / ours, time", ">= 4", peer_missing))
+        else:
+            section.rows.append(
+                row(f"{name}: basic-pitch / ours, time",
+                    ratios(wall["basic-pitch"], wall["at4ramt"]), TARGET)
+            )  # fmt: skip
+            section.rows.append(
+                row(f"{name}: basic-pitch / ours, CPU",
+                    [b.cpu / a.cpu for a, b in zip(taken["at4ramt"], taken["basic-pitch"],
+                                                   strict=True)])
+            )  # fmt: skip
+        section.tables.append(
+            Table(
+                f"{seconds} s of audio, {cores} core{'s' if cores > 1 else ''}"
+                + (f" ({peer_missing})" if peer_missing else f" (basic-pitch {_version(options)})")
+                + f"; {notes} notes",
+                ["", "seconds of audio a second", "wall [s]", "from, to", "CPU [s]", "peak [MB]"],
+                [
+                    [way, f"{seconds / np.median(wall[way]):.0f}", f"{np.median(wall[way]):.2f}",
+                     f"{min(wall[way]):.2f} to {max(wall[way]):.2f}",
+                     f"{np.median([t.cpu for t in each]):.2f}",
+                     f"{max(t.peak_mb for t in each):.0f}"]
+                    for way, each in taken.items()
+                ],
+            )
+        )  # fmt: skip
+    return section
+
+
+def _some_cores(count: int) -> str:
+    return ",".join(map(str, sorted(os.sched_getaffinity(0))[:count]))
+
+
+def _version(options: Options) -> str:
+    code = "import importlib.metadata as m; print(m.version('basic-pitch'))"
+    asked = subprocess.run(
+        [options.peer, "-c", code], capture_output=True, text=True, check=False,
+        env=environment({"PYTHONPATH": ""}),
+    )  # fmt: skip
+    return asked.stdout.strip() or "unknown"
+
+
+def a_model(folder: str, demo: str, epochs: int) -> str:
+    """Return an exported model: the demo's last round, or one that is trained here for a moment."""
+    from at4ramt.training.backend import start_backend
+    from at4ramt.transcription.models import find_model
+
+    start_backend(1, 0)
+    from at4ramt.training.onnx_file import export_onnx
+
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    model = place / "model.keras"
+    found = find_model(Path(demo) / "results") if demo else None
+    if found is not None:
+        shutil.copy(found, model)
+    else:
+        train_a_base(place, model, epochs)
+    export_onnx(model, model.with_suffix(".onnx"))
+    return str(model)
+
+
+def train_a_base(folder: Path, model: Path, epochs: int, pieces: int = 12) -> None:
+    """Train a base model on synthetic recordings of 30 s; Keras is started."""
+    from at4ramt.config import training_config
+    from at4ramt.training.jobs import train_base
+
+    content = data.config()
+    content["base"] |= {"epochs": epochs}
+    shards = data.shards_of(folder, pieces, 30.0)
+    train_base(
+        [str(shards["training"])], [str(shards["validation"])], str(model),
+        str(model.with_suffix(".history.parquet")), str(model.with_suffix(".json")),
+        seed=0, config=training_config(content, 0), code="", threads=1,
+        checkpoints=str(folder / "checkpoints"),
+    )  # fmt: skip
+
+
+def compare_runtimes(song: str, model: str) -> int:
+    """Return the number of notes, which both runtimes find alike.
+
+    Raises:
+        AssertionError: if a note is another.
+    """
+    from at4ramt.transcription.models import open_model
+    from at4ramt.transcription.transcribe import transcribe_file
+
+    alone = Path(model).with_name("without_export.keras")
+    shutil.copy(model, alone)  # beside it there is no export
+    by_onnx, by_keras = open_model(model), open_model(alone)
+    if (by_onnx.runtime, by_keras.runtime) != ("ONNX Runtime", "Keras"):
+        raise AssertionError(f"run by {by_onnx.runtime} and {by_keras.runtime}")
+    one, other = transcribe_file(song, by_onnx), transcribe_file(song, by_keras)
+    if not np.array_equal(one, other):
+        raise AssertionError(f"{len(one)} notes by ONNX Runtime, {len(other)} others by Keras")
+    return len(one)
+
+
+if __name__ == "__main__":
+    main_of_section(main)
