@@ -101,7 +101,7 @@ def plan(pieces: int, folder: Path, profile: str = "") -> Took:
     ]
     if profile:
         asked += ["--profile", ROOT / "profiles" / profile]
-    return command(snakemake(*asked))
+    return command(snakemake(*asked, "--quiet", "all"))
 
 
 def _measure_plans(section: Section, options: Options) -> None:

@@ -221,7 +221,7 @@ def test_small_jobs_are_submitted_in_groups_and_short_ones_not_at_all(queued: Ru
         "group_shards": 1,
         "rule_train_base": 1,
         "rule_train_round": 4,
-        "group_evaluation": 1,
+        "group_evaluation": 2,  # 5 models on shards, 3 on notes, 3 in audio: 11, eight at once
         "group_transcription": 1,
     }
 

@@ -193,7 +193,7 @@ def test_small_jobs_are_submitted_in_groups_and_short_ones_not_at_all(queued: Ru
         "rule_shards_build_shard": 1,
         "rule_train_base": 1,
         "rule_train_round": 4,
-        "rule_evaluation": 2,
+        "rule_evaluation": 3,  # 5 models on shards, 3 on notes, 3 in audio: 11, four at once
         "rule_transcription_export_onnx_transcribe_excerpts": 1,
     }
     assert {job.state for job in queued.slurm.jobs()} == {"COMPLETED"}
