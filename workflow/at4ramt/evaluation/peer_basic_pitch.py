@@ -91,8 +91,14 @@ class BasicPitch:
 
     def __init__(self, threads: int) -> None:
         import onnxruntime
-        from basic_pitch import ICASSP_2022_MODEL_PATH
-        from basic_pitch.inference import Model
+
+        # Its import warns of every runtime but the one that is used.
+        logging.disable(logging.WARNING)
+        try:
+            from basic_pitch import ICASSP_2022_MODEL_PATH
+            from basic_pitch.inference import Model
+        finally:
+            logging.disable(logging.NOTSET)
 
         self._model = Model(ICASSP_2022_MODEL_PATH)
         # Its own session would take all cores of the machine.
