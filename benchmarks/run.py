@@ -53,6 +53,17 @@ them. Outputs that are to be equal are compared while they are measured: feature
 librosa's, whole sequences with windows, notes by Keras with those by ONNX Runtime, numbers read \
 with those written.
 """
+GPU = """
+## On a GPU
+
+Nothing here was measured on one. After a demo, in the environment of `make setup-gpu` or with \
+`KERAS_BACKEND=jax`, `PYTHONPATH=workflow .venv/bin/python benchmarks/gpu.py --shards \
+results/shards` does: windows a second in float32 and in mixed bfloat16 for batches of 32 to \
+2,048 segments, their share of the device's own peak, the hours of the paper's schedule on a \
+million centres, and F1 after the same training in both precisions. The frame matrix lies on the \
+device, noise is drawn there, and row numbers travel (`training.precision` and \
+`training.batch_segments` in the configuration).
+"""
 TRIAL = """
 **A trial run: sizes and repeats are too small for the numbers to mean anything.** Of these
 sections: {names}.
@@ -223,6 +234,7 @@ def performance(sections: list[dict[str, Any]]) -> str:
             f"on {section['date']}, commit {section['commit']}; load before and after: {load}"
             "</small>\n"
         )
+    parts.append(GPU)
     for title, key in (("Machine", "machine"), ("Versions", "versions")):
         values = list(dict.fromkeys(section[key] for section in sections))
         parts.append(f"\n## {title}\n\n" + "\n".join(f"* {value}" for value in values) + "\n")
