@@ -1,6 +1,7 @@
 """Numbers in the README are those of the committed results; links lead somewhere."""
 
 import csv
+import math
 import re
 from pathlib import Path
 
@@ -29,6 +30,37 @@ def test_the_readme_s_tables_are_those_of_the_results(root):
             expected = [found[level]["f1_half"] for level in levels]
             expected += [found[0.0]["f1_fitted"], found[0.34]["f1_fitted"]]
             assert cells[1:] == [f"{float(value):.3f}" for value in expected]
+
+
+def test_the_table_beside_basic_pitch_is_that_of_the_results(root):
+    document = (root / "docs" / "transcription.md").read_text(encoding="utf-8")
+    with open(root / "docs" / "results" / "demo_systems.csv", newline="") as opened:
+        scores = {
+            (row["system"], row["criterion"], float(row["snr_db"])): 100 * float(row["f1"])
+            for row in csv.DictReader(opened)
+            if row["split"] == "test_unseen_piano" and row["threshold_kind"] == "fitted"
+        }
+    ratios = [math.inf, 20.0, 10.0, 0.0, -8.0]
+
+    def cells(line):
+        return [cell.strip() for cell in line.strip("|").split("|")]
+
+    section = document[document.index("## Beside basic-pitch") :]
+    frames, notes = (
+        [cells(line) for line in section[section.index(head) :].split("\n\n")[0].splitlines()[2:]]
+        for head in ("| frames | clean", "| notes, onset")
+    )
+    assert len(frames) == 6 and len(notes) == 5
+    for name, *values in frames:
+        system = name.split(",")[0].replace("-", "_")
+        criterion = "note_frames" if name.endswith("its notes") else "frames"
+        assert values == [f"{scores[system, criterion, ratio]:.1f}" for ratio in ratios], name
+    for name, *values in notes:
+        system = name.split(",")[0].replace("-", "_")
+        assert values == [
+            f"{scores[system, 'onset', ratio]:.1f} ({scores[system, 'onset_offset', ratio]:.1f})"
+            for ratio in ratios
+        ], name
 
 
 @pytest.mark.parametrize(
