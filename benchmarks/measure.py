@@ -200,6 +200,12 @@ def in_process(
     return found["result"], Took(found["wall"], found["cpu"], found["peak_mb"])
 
 
+def resident_mb() -> float:
+    """Return this process's resident memory in MB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
 def peak_mb() -> float:
     """Return the peak of this process's resident memory in MB (not that of who started it)."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():

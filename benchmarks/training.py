@@ -18,6 +18,7 @@ from benchmarks.measure import (
     interleaved,
     main_of_section,
     ratios,
+    resident_mb,
     row,
     timed,
 )
@@ -41,7 +42,7 @@ def main(options: Options) -> Section:
     """Measure the demo's network and the paper's, then memory."""
     section = Section("Training", TEXT)
     for name in ("small", "paper"):
-        repeats, steps = options.size(7, 2), options.size(30 if name == "small" else 12, 4)
+        repeats, steps = options.size(25, 2), options.size(12 if name == "small" else 6, 4)
         found, _ = in_process(speed, name=name, repeats=repeats, steps=steps)
         _report_speed(section, name, found)
     _measure_memory(section, options)
@@ -280,6 +281,26 @@ def memory_ours(rows: int, validation_rows: int, steps: int) -> dict[str, Any]:
     return {"bytes": matrix.magnitudes.nbytes, "centres": int(matrix.centre.sum())}
 
 
+def memory_stages(rows: int, steps: int) -> list[tuple[str, float]]:
+    """Return resident MB after each stage of a training on so many frames."""
+    stages = [("Python and NumPy", resident_mb())]
+
+    def reached(name: str) -> None:
+        stages.append((name, resident_mb()))
+
+    from at4ramt.training.backend import start_backend
+
+    start_backend(1, 0)
+    reached("TensorFlow and Keras imported")
+    matrix = data.frame_matrix(rows)
+    reached("frames and labels in memory")
+    ours = _Ours("small", matrix, noise="level")
+    reached("network made, frames on the device")
+    ours.run(steps)
+    reached("first steps")
+    return stages
+
+
 def memory_fit(rows: int, steps: int) -> dict[str, Any]:
     """The same by plain fit, whose windows are all made first."""
     from at4ramt.training.backend import start_backend
@@ -330,6 +351,19 @@ def _measure_memory(section: Section, options: Options) -> None:
               ("<", 4.0), "full MAPS: a million; synthetic frames, some steps, a validation", "GB"),
         _once("training, memory: plain fit / ours, the same frames", peaks[4] / peaks[1]),
     ]  # fmt: skip
+    stages, _ = in_process(memory_stages, rows=full, steps=steps)
+    section.tables.append(
+        Table(
+            f"Resident memory of ours along the way, {centres:,} centres",
+            ["after", "resident [MB]", "more than before [MB]"],
+            [
+                [name, f"{now:,.0f}", f"{now - before:,.0f}"]
+                for (name, now), before in zip(
+                    stages, [0.0, *(each for _, each in stages)], strict=False
+                )
+            ],
+        )
+    )
     section.tables.append(
         Table(
             "Peak of resident memory",
