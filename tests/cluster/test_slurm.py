@@ -190,7 +190,7 @@ def test_small_jobs_are_submitted_in_groups_and_short_ones_not_at_all(queued: Ru
     assert Counter(submitted) == {
         "rule_pianos_prepare_piano": 1,
         "rule_features_extract_cqt_render_piece": 1,
-        "rule_shards_build_shard": 1,
+        "rule_build_shard": 4,  # one of each split and piano
         "rule_train_base": 1,
         "rule_train_round": 4,
         "rule_evaluation": 3,  # 5 models on shards, 3 on notes, 3 in audio: 11, four at once

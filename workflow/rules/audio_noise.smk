@@ -17,13 +17,15 @@ localrules:
 rule evaluate_in_audio:
     input:
         model="results/models/{model}.keras",
-        files=sounding_files(SOUNDING),
+        files=read_files(evaluated_splits(), sounding_files(SOUNDING)),
     output:
         "results/evaluation/models/{model}.audio.parquet",
     log:
         "logs/evaluate_in_audio/{model}.log",
     benchmark:
         "benchmarks/evaluate_in_audio/{model}.tsv"
+    group:
+        "evaluation"
     wildcard_constraints:
         model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
     conda:
@@ -93,7 +95,9 @@ rule fit_peer:
 
 rule answer_peer:
     input:
-        files=lambda wildcards: sounding_files(sounding_pieces([wildcards.split])),
+        files=lambda wildcards: read_files(
+            [wildcards.split], sounding_files(sounding_pieces([wildcards.split]))
+        ),
         job="results/peers/basic_pitch/{split}.json",
         thresholds=rules.fit_peer.output[0],
         python=peer_environment,
@@ -124,7 +128,7 @@ rule evaluate_peer:
         answers=lambda wildcards: [
             f"results/peers/{wildcards.peer}/{split}.parquet" for split in evaluated_splits()
         ],
-        files=sounding_files(SOUNDING, "features", "notes"),
+        files=read_files(evaluated_splits(), sounding_files(SOUNDING, "features", "notes")),
     output:
         "results/evaluation/peers/{peer}.audio.parquet",
     log:

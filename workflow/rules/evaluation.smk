@@ -57,14 +57,18 @@ rule evaluate_model:
 rule evaluate_notes:
     input:
         model="results/models/{model}.keras",
-        features=[piece["features"] for piece in noted_pieces()],
-        notes=sorted({piece["notes"] for piece in noted_pieces()}),
+        files=read_files(
+            evaluated_splits(),
+            sorted({piece[kind] for piece in noted_pieces() for kind in ("features", "notes")}),
+        ),
     output:
         "results/evaluation/models/{model}.notes.parquet",
     log:
         "logs/evaluate_notes/{model}.log",
     benchmark:
         "benchmarks/evaluate_notes/{model}.tsv"
+    group:
+        "evaluation"
     wildcard_constraints:
         model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
     conda:
