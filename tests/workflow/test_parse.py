@@ -65,13 +65,15 @@ def test_small_jobs_reach_the_queue_in_as_few_submissions_as_the_guide_says(chec
     demo = Checkout(checkout.path, options=("--profile", "profiles/lsf"))
     planned = demo.snakemake("--dry-run")
     groups = re.findall(r"^\[.*\] Group job (\w+)", planned, re.MULTILINE)
-    alone = re.findall(r"^rule (train_\w+|fit_peer|answer_peer):", planned, re.MULTILINE)
+    alone = re.findall(
+        r"^rule (build_shard|train_\w+|fit_peer|answer_peer):", planned, re.MULTILINE
+    )
     guide = (root / "docs" / "cluster.md").read_text(encoding="utf-8")
     (row,) = (line for line in guide.splitlines() if line.startswith("| the demo |"))
     said = row.split("|")[4]
     assert int(said.split("=")[1]) == len(groups) + len(alone)
-    counts = [groups.count(name) for name in ("pianos", "features", "shards")]
-    counts += [alone.count("train_base"), alone.count("train_round")]
+    counts = [groups.count(name) for name in ("pianos", "features")]
+    counts += [alone.count(name) for name in ("build_shard", "train_base", "train_round")]
     counts += [groups.count("evaluation"), groups.count("transcription")]
     counts += [alone.count("fit_peer") + alone.count("answer_peer")]
     assert [int(n) for n in said.split("=")[0].split("+")] == counts
