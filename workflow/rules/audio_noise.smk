@@ -24,10 +24,10 @@ rule evaluate_in_audio:
         "logs/evaluate_in_audio/{model}.log",
     benchmark:
         "benchmarks/evaluate_in_audio/{model}.tsv"
-    group:
-        "evaluation"
     wildcard_constraints:
         model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
+    group:
+        "evaluation"
     conda:
         "../../envs/transcription.yaml"
     threads: 1

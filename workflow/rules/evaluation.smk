@@ -67,10 +67,10 @@ rule evaluate_notes:
         "logs/evaluate_notes/{model}.log",
     benchmark:
         "benchmarks/evaluate_notes/{model}.tsv"
-    group:
-        "evaluation"
     wildcard_constraints:
         model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
+    group:
+        "evaluation"
     conda:
         "../../envs/transcription.yaml"
     threads: 1
