@@ -77,18 +77,24 @@ def _report(
     grown, off_memory = _line(counts, peak)
     section.rows += [
         row(f"growth, {name}: time, departure from a straight line", [off], STRAIGHT, "of 1",
-            f"{1e3 * slope:.2g} ms of CPU a piece"),
+            f"{_told(1e3 * slope)} ms of CPU a piece"),
         row(f"growth, {name}: memory, departure from a straight line", [off_memory], STRAIGHT,
-            "of 1", f"{1e3 * grown:.2g} kB a piece"),
+            "of 1", f"{_told(1e3 * grown)} kB a piece"),
     ]  # fmt: skip
     section.tables.append(
         Table(
-            f"{name.capitalize()}: {1e3 * slope:.2g} ms of CPU and {1e3 * grown:.2g} kB for each "
-            f"piece of {seconds:g} s more",
+            f"{name.capitalize()}: {_told(1e3 * slope)} ms of CPU and {_told(1e3 * grown)} kB for "
+            f"each piece of {seconds:g} s more",
             ["pieces", "CPU [s]", "peak [MB]"],
             lines,
         )
     )
+
+
+def _told(value: float) -> str:
+    """Return a number with two digits, large ones without a power of ten."""
+    digits = f"{value:.2g}"
+    return f"{float(digits):,.0f}" if "e+" in digits else digits
 
 
 def _line(counts: list[int], values: list[float]) -> tuple[float, float]:
