@@ -1,6 +1,7 @@
 """Numbers in the README are those of the committed results; links lead somewhere."""
 
 import csv
+import json
 import math
 import re
 from pathlib import Path
@@ -71,3 +72,23 @@ def test_links_within_the_repository_lead_somewhere(root, document):
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if "://" not in target:
             assert ((root / document).parent / target).exists(), target
+
+
+def test_the_readme_s_speeds_are_those_of_the_benchmarks(root):
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("## How fast") :].split("\n## ")[0]
+    measured = {
+        row["name"]: row["ratio"]
+        for row in json.loads((root / "benchmarks/results.json").read_text())
+    }
+    for start, told in (
+        ("training, the demo's network: ours / plain fit", "training {:.2f} times as fast"),
+        ("training, the demo's network: ours / bare", "{:.2f} of the bare step"),
+        ("training, memory: ours, peak with", "(full MAPS) in {:.1f} GB"),
+        ("transcription, 2 cores: basic-pitch / ours, time", "{:.1f} times as fast as basic-pitch"),
+        ("planning: 10,000 pieces, wall", "10,000 pieces planned in {:.0f} s"),
+        ("demo: share of the wall time that is not computing", "a quarter of the demo's time"),
+    ):
+        (value,) = [ratio for name, ratio in measured.items() if name.startswith(start)]
+        assert told.format(value).removeprefix("0") in section
+    assert round(value, 2) == 0.25
