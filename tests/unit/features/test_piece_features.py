@@ -11,7 +11,9 @@ import soundfile
 
 from at4ramt.errors import InputError
 from at4ramt.features.cqt import CqtSettings, complex_cqt
+from at4ramt.features.frames import load_frames
 from at4ramt.features.piece_features import extract_piece
+from at4ramt.features.shards import build_shard
 
 FEATURES = {
     "sample_rate_hz": 16000,
@@ -179,3 +181,25 @@ def test_notes_of_a_much_shorter_piece(tmp_path: Path) -> None:
             tmp_path / "x.wav", tmp_path / "x.txt", tmp_path / "x.parquet",
             piece="x", instrument="y", features=FEATURES,
         )  # fmt: skip
+
+
+def test_without_a_margin_there_are_no_labels_of_it(sources: tuple[Path, Path], made: Path) -> None:
+    out = sources[0].parent / "narrow.parquet"
+    features = FEATURES | {"margin_pitches": 0}
+    extract_piece(*sources, out, piece="MAPS_MUS-x_Y", instrument="Y", features=features)
+    found, wide = pd.read_parquet(out), pd.read_parquet(made)
+    assert list(found) == ["frame", "level", "labels", "real", "imag"]
+    np.testing.assert_array_equal(np.stack(list(found["labels"])), np.stack(list(wide["labels"])))
+    parts = [np.stack(list(table["real"])).astype(float) for table in (found, wide)]
+    # Other octaves have other filters: equal away from where tones begin and end.
+    assert parts[0].shape == (79, 168) and parts[1].shape == (79, 192)
+    assert np.corrcoef(parts[0].ravel(), parts[1][:, 12:180].ravel())[0, 1] > 0.99
+    shard = out.with_name("Y.parquet")
+    build_shard(
+        [out], shard, split="test", instrument="Y", features=features, frame_step=2,
+        minimum_level=0.001,
+    )  # fmt: skip
+    kept = load_frames([shard], padding=3, margin_bins=0)
+    rows = kept.piece >= 0
+    magnitudes = np.hypot(parts[0], np.stack(list(found["imag"])).astype(float))[::2]
+    np.testing.assert_allclose(kept.magnitudes[rows], magnitudes, rtol=1e-3, atol=1e-6)

@@ -70,6 +70,8 @@ def describe_columns(settings: CqtSettings) -> dict[str, str]:
 
 def feature_fields(settings: CqtSettings) -> list[pa.Field]:
     """Return the columns of a feature file, in order."""
+    # Arrow divides by a list's length: without a margin there is no column of its labels.
+    left_out = () if settings.margin_pitches else ("margin_labels",)
     types = {
         "frame": pa.int32(),
         "level": pa.float32(),
@@ -78,7 +80,9 @@ def feature_fields(settings: CqtSettings) -> list[pa.Field]:
         "real": pa.list_(pa.float16(), settings.bins),
         "imag": pa.list_(pa.float16(), settings.bins),
     }
-    return [pa.field(name, kind, nullable=False) for name, kind in types.items()]
+    return [
+        pa.field(name, kind, nullable=False) for name, kind in types.items() if name not in left_out
+    ]
 
 
 def described_schema(

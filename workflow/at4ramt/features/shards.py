@@ -237,7 +237,7 @@ def _shard_fields(settings: CqtSettings) -> list[pa.Field]:
         pa.field("time_seconds", pa.float32(), nullable=False),
         features["level"],
         pa.field("centre", pa.bool_(), nullable=False),
-        *(features[name] for name in ("labels", "margin_labels", "real", "imag")),
+        *(features[name] for name in features if name not in ("frame", "level")),
     ]
 
 
