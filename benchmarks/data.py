@@ -194,6 +194,7 @@ def plan(**changed: Any) -> Any:
         "keys": ("benchmark",),
         "noise": "none",
         "level": 0.0,
+        "drawn": False,
         "redraw": "round",
         "epochs": 1,
         "patience": 1000,

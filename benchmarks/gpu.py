@@ -113,7 +113,9 @@ def windows_a_second(
     rng = np.random.default_rng(1)
     starts = matrix.segment_starts(segment_frames, 0).astype(np.int32)
     with computing_in(precision, network):
-        model = SegmentModel(network, matrix, weights, segment_frames=segment_frames, noisy=True)
+        model = SegmentModel(
+            network, matrix, weights, segment_frames=segment_frames, noise="uniform"
+        )
         model.compile(optimizer=_adam(0.001), jit_compile=False)
         steps, began = 0, 0.0
         while True:
@@ -152,8 +154,9 @@ def f1_of_precisions(shards: Path, network_name: str, epochs: int, batch: int) -
             dropout_dense=0.2, seed=0,
         )  # fmt: skip
         plan = Plan(
-            label=precision, seed=0, keys=("bench",), noise="none", level=0.0, redraw="round",
-            epochs=epochs, patience=epochs, monitor="clean", keep="best", monitored_level=0.0,
+            label=precision, seed=0, keys=("bench",), noise="none", level=0.0, drawn=False,
+            redraw="round", epochs=epochs, patience=epochs, monitor="clean", keep="best",
+            monitored_level=0.0,
             segment_frames=8, batch_segments=batch, precision=precision,
         )  # fmt: skip
         began = time.perf_counter()

@@ -213,6 +213,7 @@ def evaluation(folder: str, pieces: int) -> dict[str, float]:
                 {name: str(out / f"{name}.parquet") for name in names},
                 config=evaluation_config(content),
                 shard_settings=content["shards"],
+                further=False,
                 threads=1,
             )
         )

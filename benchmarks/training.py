@@ -98,7 +98,7 @@ class _Ours:
         self.plan = data.plan(noise=noise, level=0.1 if noise != "none" else 0.0)
         self.model = SegmentModel(
             data.network(name), matrix, data.weights(matrix),
-            segment_frames=self.plan.segment_frames, noisy=noise != "none",
+            segment_frames=self.plan.segment_frames, noise=noise,
         )  # fmt: skip
         self.model.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
         self.steps = self._steps()

@@ -41,6 +41,18 @@ def test_the_demo_is_accepted():
         ("rounds.overrides", {13: {"epochs": 1}}, r"names round 13; expected 1 to .* 12"),
         ("rounds.search.maximum_increase", 0.05, r"not below maximum_increase"),
         ("rounds.search.start_level", 3.0, r"floor_level < start_level < cap_level"),
+        ("rounds.search.rule", "literally", r"expected one of corrected, literal"),
+        ("rounds.arms", ["advresarial"], r"names advresarial, .*Did you mean 'adversarial'"),
+        ("arms.base", {"noise": "none"}, r"unknown key 'arms.base'; expected a name of lower-case"),
+        ("arms.Loud", {"noise": "none"}, r"unknown key 'arms.Loud'; expected a name of lower-case"),
+        ("arms.loud", {"noise": "uniform"}, r"arms.loud: noise is uniform, level not given"),
+        ("arms.loud", {"noise": "none", "level": "drawn"}, r"noise is none, level drawn"),
+        ("arms.loud", {"noise": "pnik", "level": "drawn"}, r"'arms.loud.noise' .*mean 'pink'"),
+        ("arms.clean.against", "adverse", r"arms.clean.against is adverse, which is no arm"),
+        ("arms.clean.gradient_steps", 3, r"is for the noise gradient, found none"),
+        ("arms.adversarial.search", {"frame": 3}, r"'arms.adversarial.search.frame'"),
+        ("arms.adversarial.search", {"minimum_increase": 5}, r"arms.adversarial.search: .* range"),
+        ("evaluation.noises", ["purple"], r"'evaluation.noises.0' is 'purple'; expected one of"),
         ("evaluation.levels", [0.0, 0.2, 0.1], r"ascending levels that begin with 0"),
         ("evaluation.levels", [0.1], r"ascending levels that begin with 0"),
         ("evaluation.every_round_of", ["fixed"], None),
@@ -79,7 +91,8 @@ def test_all_mistakes_are_told_at_once():
 
 def test_every_key_is_needed():
     for section, content in DEMO.items():
-        for key in content if isinstance(content, dict) else ():
+        # A table has the rows that somebody wants.
+        for key in content if isinstance(content, dict) and section != "arms" else ():
             config = copy.deepcopy(DEMO)
             del config[section][key]
             with pytest.raises(InputError, match=f"key '{section}.{key}' is missing"):
@@ -88,10 +101,22 @@ def test_every_key_is_needed():
 
 def test_a_round_sees_its_override_and_no_key_that_only_counts_rounds():
     config = changed("rounds.overrides", {7: {"epochs": 9}})
-    assert round_settings(config, 7)["epochs"] == 9
-    assert round_settings(config, 6) == round_settings(DEMO, 6)
+    assert round_settings(config, 7, "clean")["epochs"] == 9
+    assert round_settings(config, 6, "clean") == round_settings(DEMO, 6, "clean")
     longer = changed("rounds.count", 14)
-    assert round_settings(longer, 3) == round_settings(DEMO, 3)
+    assert round_settings(longer, 3, "clean") == round_settings(DEMO, 3, "clean")
+
+
+def test_an_arm_takes_the_place_of_what_it_names_in_its_own_rounds_alone():
+    own = {"noise": "pink", "level": "searched", "epochs": 5, "search": {"frames": 7}}
+    config = changed("arms.coloured", own | {"label": "words", "question": "noise"})
+    settings = round_settings(config, 1, "coloured")
+    assert settings["arm"] == {"noise": "pink", "level": "searched"}
+    assert settings["epochs"] == 5 and settings["search"]["frames"] == 7
+    assert settings["search"] | {"frames": 1024} == DEMO["rounds"]["search"]
+    assert round_settings(config, 1, "clean") == round_settings(DEMO, 1, "clean")
+    # Words for readers train nothing again.
+    assert round_settings(changed("arms.coloured", own), 1, "coloured") == settings
 
 
 def test_the_manual_has_the_table_of_the_schema():

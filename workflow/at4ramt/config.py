@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +15,18 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from at4ramt.errors import InputError, suggestion
+from at4ramt.training.arms import OF_ROUNDS, REPORTED
 
 ROOT = Path(__file__).resolve().parents[2]
 # PyYAML's loader in C, where it was built with it, is ten times as fast; every job waits for it.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+
+
+# Stands for any name of a row, in the names of a table's keys.
+ANY_NAME = "<name>"
+# Keys of the section evaluation that the scores of a model depend on.
+SCORED = ("levels", "noises", "noise_levels", "octaves_level", "splits")
 
 
 def check_config(config: dict[str, Any], schema_path: str | Path = SCHEMA) -> None:
@@ -48,22 +56,28 @@ def check_config(config: dict[str, Any], schema_path: str | Path = SCHEMA) -> No
         )
 
 
-def round_settings(config: dict[str, Any], number: int) -> dict[str, Any]:
-    """Return section ``rounds`` as it applies to one round.
+def round_settings(config: dict[str, Any], number: int, arm: str) -> dict[str, Any]:
+    """Return section ``rounds`` as it applies to one round of one arm, which is in it as ``arm``.
 
-    Overrides are merged in, and left out are the keys that decide only which
-    rounds there are, so that a round is not rerun because another was added.
+    What the arm and then the round say in its place is merged in, and left out are
+    the keys that decide only which rounds there are, or how an arm is reported, so
+    that a round is not rerun because of them.
     """
     rounds = dict(config["rounds"])
     overrides = {int(key): value for key, value in rounds.pop("overrides").items()}
     for key in ("count", "arms"):
         rounds.pop(key)
-    return rounds | overrides.get(number, {})
+    row = {key: value for key, value in config["arms"][arm].items() if key not in REPORTED}
+    rounds["search"] = rounds["search"] | row.pop("search", {})
+    rounds |= {key: row.pop(key) for key in OF_ROUNDS if key in row}
+    return rounds | overrides.get(number, {}) | {"arm": row}
 
 
-def training_config(config: dict[str, Any], number: int) -> dict[str, Any]:
+def training_config(config: dict[str, Any], number: int, arm: str = "base") -> dict[str, Any]:
     """Return the sections that the training of one round depends on; 0 is the base."""
-    own = {"base": config["base"]} if number == 0 else {"rounds": round_settings(config, number)}
+    own = (
+        {"base": config["base"]} if number == 0 else {"rounds": round_settings(config, number, arm)}
+    )
     shared = ("features", "shards", "network", "training")
     return {name: config[name] for name in shared} | own
 
@@ -72,7 +86,7 @@ def evaluation_config(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the scores of a model depend on, beside the model and the shards."""
     return {
         "features": config["features"],
-        "evaluation": {key: config["evaluation"][key] for key in ("levels", "splits", "offset")},
+        "evaluation": {key: config["evaluation"][key] for key in SCORED},
         "maximum_level": config["rounds"]["maximum_level"],
     }
 
@@ -85,7 +99,7 @@ def notes_config(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "features": config["features"],
         "transcription": rule,
-        "evaluation": {key: config["evaluation"][key] for key in ("note_levels", "offset")},
+        "evaluation": {"note_levels": config["evaluation"]["note_levels"]},
     }
 
 
@@ -112,10 +126,11 @@ def key_table(schema_path: str | Path = SCHEMA) -> str:
     for name, key in _leaves(schema):
         value: Any = values
         for part in name.split("."):
-            value = value[part]
+            value = None if part == ANY_NAME or value is None else value[part]
         merged = _resolve(key, schema)
+        shown = "" if ANY_NAME in name else f"`{value}`"
         lines.append(
-            f"| `{name}` | `{value}` | {key.get('x-unit', '')} | {_allowed(merged, schema)} "
+            f"| `{name}` | {shown} | {key.get('x-unit', '')} | {_allowed(merged, schema)} "
             f"| {' '.join(key['description'].split())} | {key.get('x-paper', '')} |"
         )
     return "\n".join(lines) + "\n"
@@ -125,8 +140,16 @@ def _leaves(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dic
     for name, key in schema["properties"].items():
         if key.get("properties"):
             yield from _leaves(key, f"{prefix}{name}.")
+        elif _rows(key):
+            yield from _leaves(_rows(key), f"{prefix}{name}.{ANY_NAME}.")
         else:
             yield prefix + name, key
+
+
+def _rows(key: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the rows of a table by name; empty for any other key."""
+    rows: dict[str, Any] = next(iter(key.get("patternProperties", {}).values()), {})
+    return rows if key.get("x-table") else {}
 
 
 def _resolve(key: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -177,8 +200,8 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> Iterator[str]:
         known = list(wanted.get("properties", {}))
         patterns = list(wanted.get("patternProperties", {}))
         for key in cast(dict[str, Any], error.instance):
-            if key not in known and not (patterns and key.isdigit()):
-                expected = ", ".join(known) if known else "the number of a round"
+            if key not in known and not any(re.search(pattern, key) for pattern in patterns):
+                expected = ", ".join(known) if known else str(wanted["x-names"])
                 yield f"unknown key '{prefix}{key}'; expected {expected}.{suggestion(key, known)}"
     elif error.validator == "required":
         for key in limit:
@@ -240,11 +263,41 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             f"evaluation.every_round_of names {', '.join(sorted(extra))}, which rounds.arms does "
             f"not train; expected some of {', '.join(config['rounds']['arms'])}"
         )
+    yield from _contradictions_of_arms(config)
     for number in config["rounds"]["overrides"]:
         if not 1 <= int(number) <= config["rounds"]["count"]:
             yield (
                 f"rounds.overrides names round {number}; expected 1 to rounds.count = "
                 f"{config['rounds']['count']}"
+            )
+
+
+def _contradictions_of_arms(config: dict[str, Any]) -> Iterator[str]:
+    arms = config["arms"]
+    for name in config["rounds"]["arms"]:
+        if name not in arms:
+            yield (
+                f"rounds.arms names {name}, which the table arms does not have; expected some of "
+                f"{', '.join(arms)}.{suggestion(name, arms)}"
+            )
+    for name, row in arms.items():
+        if (row["noise"] == "none") == ("level" in row):
+            yield (
+                f"arms.{name}: noise is {row['noise']}, level {row.get('level', 'not given')}; "
+                "expected a level for every noise but none, which has none"
+            )
+        if "gradient_steps" in row and row["noise"] != "gradient":
+            yield f"arms.{name}.gradient_steps is for the noise gradient, found {row['noise']}"
+        if row.get("against", name) not in {*arms, "base"}:
+            yield (
+                f"arms.{name}.against is {row['against']}, which is no arm; expected base or one "
+                f"of {', '.join(arms)}.{suggestion(row['against'], arms)}"
+            )
+        search = config["rounds"]["search"] | row.get("search", {})
+        if search["minimum_increase"] >= search["maximum_increase"]:
+            yield (
+                f"arms.{name}.search: minimum_increase ({search['minimum_increase']}) is not below "
+                f"maximum_increase ({search['maximum_increase']}); expected a range"
             )
 
 

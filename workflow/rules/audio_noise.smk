@@ -25,7 +25,7 @@ rule evaluate_in_audio:
     benchmark:
         "benchmarks/evaluate_in_audio/{model}.tsv"
     wildcard_constraints:
-        model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
+        model=MODEL_NAME,
     group:
         "evaluation"
     conda:

@@ -177,6 +177,11 @@ def stem_of(arm, seed, round_number):
     return f"results/models/{arm}/seed_{seed}/round_{int(round_number):02d}"
 
 
+def model_name(arm, seed, round_number):
+    """Name of a model: its path without `results/models/` and suffix."""
+    return stem_of(arm, seed, round_number).removeprefix("results/models/")
+
+
 def parent_model(wildcards):
     """The model that a round goes on from: the round before, or the base for round 01."""
     return stem_of(wildcards.arm, wildcards.seed, int(wildcards.round) - 1) + ".keras"
@@ -184,12 +189,10 @@ def parent_model(wildcards):
 
 def follows_lead(arm):
     """Whether an arm trains as many epochs as the adversarial arm did, rather than its own."""
-    stops_early = any(
-        round_settings(config, int(number))["patience_epochs"]
-        < round_settings(config, int(number))["epochs"]
-        for number in ROUNDS
-    )
-    return stops_early and LEAD in ARMS and arm != LEAD
+    if LEAD not in ARMS or arm == LEAD or "epochs" in config["arms"][arm]:
+        return False
+    of_lead = [round_settings(config, int(number), LEAD) for number in ROUNDS]
+    return any(settings["patience_epochs"] < settings["epochs"] for settings in of_lead)
 
 
 def lead_history(wildcards):
@@ -198,6 +201,9 @@ def lead_history(wildcards):
         return []
     return stem_of(LEAD, wildcards.seed, wildcards.round) + ".history.parquet"
 
+
+# What model_name() gives, as a wildcard.
+MODEL_NAME = r"(base/seed_\d+|[a-z][a-z0-9_]*/seed_\d+/round_\d+)"
 
 # (arm, seed, round) of every model that is scored; the base is round 0.
 MODELS = [
@@ -246,6 +252,7 @@ TRAINING_MODULES = (
     "evaluation.metrics",
     "features.frames",
     "seeds",
+    "training.adversary",
     "training.backend",
     "training.checkpoint",
     "training.jobs",

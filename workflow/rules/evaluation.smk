@@ -27,7 +27,7 @@ rule evaluate_model:
     benchmark:
         "benchmarks/evaluate_model/{model}.tsv"
     wildcard_constraints:
-        model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
+        model=MODEL_NAME,
     group:
         "evaluation"
     conda:
@@ -39,15 +39,20 @@ rule evaluate_model:
     params:
         shards={split: shards_of(split) for split in evaluated_splits()},
         config=evaluation_config(config),
+        # What an arm ends with, and the base, hear more than the paper's noise.
+        further=lambda wildcards: wildcards.model in {model_name(*model) for model in NOTED},
         code=source_digest(
             "evaluation.confusion",
             "evaluation.metrics",
             "evaluation.score_model",
             "features.frames",
             "seeds",
+            "training.adversary",
+            "training.arms",
             "training.backend",
             "training.loop",
             "training.model_file",
+            "training.network",
             "training.noise",
         ),
     script:
@@ -68,7 +73,7 @@ rule evaluate_notes:
     benchmark:
         "benchmarks/evaluate_notes/{model}.tsv"
     wildcard_constraints:
-        model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
+        model=MODEL_NAME,
     group:
         "evaluation"
     conda:

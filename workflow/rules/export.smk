@@ -14,7 +14,7 @@ rule export_onnx:
     benchmark:
         "benchmarks/export_onnx/{model}.tsv"
     wildcard_constraints:
-        model=r"(base/seed_\d+|[a-z_]+/seed_\d+/round_\d+)",
+        model=MODEL_NAME,
     # Seconds a model, most of them TensorFlow's start: on a cluster one submission does them all,
     # and the excerpts that are transcribed with two of them.
     group:

@@ -29,7 +29,7 @@ rule train_round:
         runtime=240,
         gpu=1,
     params:
-        config=lambda wildcards: training_config(config, int(wildcards.round)),
+        config=lambda wildcards: training_config(config, int(wildcards.round), wildcards.arm),
         # No output: Snakemake deletes the outputs of a failed job, and this outlives it.
         checkpoints="results/checkpoints/{arm}/seed_{seed}/round_{round}",
         code=source_digest(*TRAINING_MODULES, "training.arms", "training.level_search"),

@@ -13,5 +13,6 @@ score_model(
     dict(snakemake.output.items()),
     config=params.config,
     shard_settings=snakemake.config["shards"],
+    further=params.further,
     threads=snakemake.threads,
 )

@@ -30,6 +30,6 @@ train_round(
     gpu_required=bool(snakemake.resources.get("gpu_required", 0)),
     # Not among the params: neither asks for training again.
     of_rounds=snakemake.config["rounds"]["count"],
-    parent_config=training_config(snakemake.config, int(names.round) - 1),
+    parent_config=training_config(snakemake.config, int(names.round) - 1, names.arm),
     epochs=len(pd.read_parquet(lead, columns=["epoch"])) if lead else None,
 )

@@ -30,7 +30,18 @@ def config(demo_config):
     small["rounds"] |= {"epochs": 3, "patience_epochs": 3}
     small["rounds"]["search"] |= {"frames": 32, "evaluations": 8}
     sections = ("features", "shards", "network", "training", "base")
-    return {name: small[name] for name in sections} | {"rounds": round_settings(small, 1)}
+    small["arms"] |= {
+        "gradient": {"noise": "gradient", "level": "searched"},
+        "median_trained": {"noise": "none", "input": "median"},
+        "regularised": {
+            "noise": "none", "dropout_convolution": 0.3, "dropout_dense": 0.5, "weight_decay": 0.01
+        },
+        "previous": {
+            "noise": "uniform", "level": "searched", "search": {"reference": "previous"}
+        },
+    }  # fmt: skip
+    common = {name: small[name] for name in sections}
+    return {arm: common | {"rounds": round_settings(small, 1, arm)} for arm in small["arms"]}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +59,7 @@ def base(tmp_path_factory, shards, config):
     paths = [str(folder / f"base.{suffix}") for suffix in ("keras", "history.parquet", "json")]
     train_base(
         shards["training"], shards["validation"], *paths,
-        config=config, checkpoints=str(folder / "checkpoints"), **COMMON,
+        config=config["clean"], checkpoints=str(folder / "checkpoints"), **COMMON,
     )  # fmt: skip
     assert not (folder / "checkpoints").exists()
     return paths
@@ -59,7 +70,8 @@ def run_round(folder, parent, shards, config, arm, number=1, epochs=None):
     paths = [str(folder / f"{arm}_{number}.{suffix}") for suffix in names]
     train_round(
         parent, shards["training"], shards["validation"], *paths,
-        arm=arm, number=number, config=config, parent_config=config, of_rounds=12, epochs=epochs,
+        arm=arm, number=number, config=config[arm], of_rounds=12, epochs=epochs,
+        parent_config=config["clean" if number == 1 else arm],
         checkpoints=str(folder / "checkpoints"), **COMMON,
     )  # fmt: skip
     return paths
@@ -70,7 +82,7 @@ def test_the_card_in_the_model_says_what_it_was_trained_with(base, shards, confi
     beside = read_json(base[2])
     assert {k: beside[k] for k in card} == card
     assert beside["model_sha256"] == file_digest(base[0])
-    assert card["features"] == config["features"]
+    assert card["features"] == config["clean"]["features"]
     assert card["parent"] is None
     labels = pd.read_parquet(shards["training"][0])
     labels = np.stack(labels.loc[labels["centre"], "labels"])
@@ -113,7 +125,7 @@ def test_an_adversarial_round_begins_where_the_last_ended(tmp_path, base, shards
     second = run_round(tmp_path, first[0], shards, config, "adversarial", number=2)
     one, two = (read_json(paths[3]) for paths in (first, second))
     trace = pd.read_parquet(first[2])
-    assert trace["level"].iloc[0] == config["rounds"]["search"]["start_level"]
+    assert trace["level"].iloc[0] == config["adversarial"]["rounds"]["search"]["start_level"]
     assert pd.read_parquet(second[2])["level"].iloc[0] == pytest.approx(one["level"])
     increase = (trace["loss_noisy"] - trace["loss_clean"]) / trace["loss_clean"]
     np.testing.assert_allclose(trace["increase"], increase)
@@ -124,6 +136,51 @@ def test_an_adversarial_round_begins_where_the_last_ended(tmp_path, base, shards
 def test_a_control_repeats_the_number_of_epochs_it_is_given(tmp_path, base, shards, config):
     paths = run_round(tmp_path, base[0], shards, config, "clean", epochs=2)
     assert len(pd.read_parquet(paths[1])) == 2
+
+
+def test_the_adversary_s_level_is_searched_as_that_of_noise_is(tmp_path, base, shards, config):
+    _, history, search, _ = run_round(tmp_path, base[0], shards, config, "gradient")
+    trace = pd.read_parquet(search)
+    increase = (trace["loss_noisy"] - trace["loss_clean"]) / trace["loss_clean"]
+    np.testing.assert_allclose(trace["increase"], increase)
+    # At the level that is tried first it hurts more than random noise does.
+    noise = pd.read_parquet(run_round(tmp_path, base[0], shards, config, "adversarial")[2])
+    assert trace["level"].iloc[0] == noise["level"].iloc[0]
+    assert trace["increase"].iloc[0] > 2 * abs(noise["increase"].iloc[0])
+    assert (pd.read_parquet(history)["validation_loss"] > 0).all()
+
+
+def test_a_search_relative_to_the_round_before_compares_with_its_level(
+    tmp_path, base, shards, config
+):
+    first = run_round(tmp_path, base[0], shards, config, "previous")
+    second = run_round(tmp_path, first[0], shards, config, "previous", number=2)
+    trace = pd.read_parquet(second[2])
+    # The level tried first is that of the round before: nothing harder than itself.
+    assert trace["level"].iloc[0] == pytest.approx(read_json(first[3])["level"])
+    assert trace["increase"].iloc[0] == pytest.approx(0, abs=1e-9)
+    assert trace["verdict"].iloc[0] == "too_easy"
+
+
+def test_an_arm_with_another_input_or_dropout_goes_on_from_the_base_s_weights(
+    tmp_path, base, shards, config
+):
+    start = load_model(base[0]).network
+    for arm, layers in (("median_trained", 1), ("regularised", 0)):
+        paths = run_round(tmp_path, base[0], shards, config, arm, epochs=1)
+        network = load_model(paths[0]).network
+        assert len(network.layers) == len(start.layers) + layers
+        for before, after in zip(start.get_weights(), network.get_weights(), strict=True):
+            # One epoch from there, not from new weights.
+            assert np.linalg.norm(after - before) < 0.5 * np.linalg.norm(before) + 0.5
+        steps = float(start.optimizer.iterations)
+        assert float(network.optimizer.iterations) > steps > 0
+        second = run_round(tmp_path, paths[0], shards, config, arm, number=2, epochs=1)
+        again = load_model(second[0]).network
+        assert len(again.layers) == len(network.layers)
+    rates = [layer.rate for layer in again.layers if type(layer).__name__ == "Dropout"]
+    assert rates == [0.3, 0.3, 0.5, 0.5]
+    assert again.optimizer.weight_decay == 0.01
 
 
 def test_two_runs_write_the_same_bytes(tmp_path, base, shards, config):
@@ -142,7 +199,7 @@ def test_a_pitch_that_never_sounds_is_told(base, shards, config, tmp_path, caplo
     paths = [str(tmp_path / f"again.{suffix}") for suffix in ("keras", "h.parquet", "json")]
     train_base(
         shards["training"], shards["validation"], *paths,
-        config=config, checkpoints=str(tmp_path / "checkpoints"), **COMMON,
+        config=config["clean"], checkpoints=str(tmp_path / "checkpoints"), **COMMON,
     )  # fmt: skip
     assert "MIDI pitches 37, 38" in caplog.text
     assert "never sound in the training split" in caplog.text
@@ -150,7 +207,7 @@ def test_a_pitch_that_never_sounds_is_told(base, shards, config, tmp_path, caplo
 
 def test_a_model_that_does_not_fit_is_refused(base, tmp_path, config):
     with pytest.raises(InputError, match=r"trained on other features: pitches 56 \(here 28\)"):
-        load_model(base[0], config["features"] | {"pitches": 28})
+        load_model(base[0], config["clean"]["features"] | {"pitches": 28})
     with pytest.raises(InputError, match=r"no such model; run snakemake"):
         load_model(tmp_path / "missing.keras")
     half = tmp_path / "half.keras"
@@ -178,7 +235,8 @@ def test_a_killed_job_goes_on_and_writes_the_same_model(
     names = ("keras", "history.parquet", "search.parquet", "json")
     paths = [str(tmp_path / f"killed.{suffix}") for suffix in names]
     named = COMMON | {
-        "arm": "adversarial", "number": 1, "config": config, "parent_config": config,
+        "arm": "adversarial", "number": 1, "config": config["adversarial"],
+        "parent_config": config["clean"],
         "of_rounds": 12, "epochs": None,
         "checkpoints": str(tmp_path / "kept" / "round_01"),
     }  # fmt: skip

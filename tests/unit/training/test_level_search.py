@@ -1,5 +1,6 @@
 """The level search ends, in the range where it can, and says why where it cannot."""
 
+import dataclasses
 import math
 
 import pytest
@@ -75,3 +76,13 @@ def test_noise_that_helps_is_walked_up_to_the_cap():
 def test_a_loss_that_is_no_number_is_an_error(clean, noisy):
     with pytest.raises(FloatingPointError, match="level search"):
         search_level(lambda level: noisy, clean, SETTINGS, 0.02)
+
+
+def test_the_paper_s_sign_finds_all_noise_too_easy_and_ends_at_the_cap():
+    literal = dataclasses.replace(SETTINGS, rule="literal")
+    result = search_level(loss_of(lambda level: 20 * level), 0.5, literal, 0.02)
+    assert (result.status, result.level) == ("cap", 2.0)
+    assert {step.verdict for step in result.trace} == {"too_easy"}
+    for step in result.trace:
+        # The pseudocode: (loss(clean) - loss(noisy)) / loss(clean).
+        assert step.increase == pytest.approx((0.5 - step.loss_noisy) / 0.5)

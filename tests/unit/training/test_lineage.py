@@ -22,8 +22,9 @@ def chain(tmp_path: Path, demo_config: dict) -> tuple[list[str], dict, list[str]
     for number, name in enumerate(("base", "round_01", "round_02")):
         path = str(tmp_path / f"{name}.json")
         card = {
+            "arm": "adversarial" if number else "base",
             "round": number,
-            "config": training_config(demo_config, number),
+            "config": training_config(demo_config, number, "adversarial"),
             "shards": {str(tmp_path / name): digest for name, digest in SHARDS.items()},
             "parent": parent and str(Path(parent).with_suffix(".keras")),
             "parent_digest": parent and f"digest of {Path(parent).stem}",

@@ -26,6 +26,7 @@ def plan(**changes) -> Plan:
         "keys": ("test",),
         "noise": "none",
         "level": 0.0,
+        "drawn": False,
         "redraw": "round",
         "epochs": 2,
         "patience": 9,
@@ -83,10 +84,16 @@ def test_it_learns_tones_and_the_history_agrees_with_the_model(
     assert history[-1]["training_loss"] < 0.5 * history[0]["training_loss"]
 
 
-@pytest.mark.parametrize("noise", ["level", "up_to_level"])
-def test_two_runs_are_identical_to_the_bit(training_matrix, validation_matrix, weights, noise):
+@pytest.mark.parametrize(
+    ("noise", "drawn"),
+    [("uniform", False), ("uniform", True), ("pink", False), ("gradient", False)],
+)
+def test_two_runs_are_identical_to_the_bit(
+    training_matrix, validation_matrix, weights, noise, drawn
+):
     settings = {
         "noise": noise,
+        "drawn": drawn,
         "level": 0.3,
         "monitored_level": 0.3,
         "monitor": "noisy",

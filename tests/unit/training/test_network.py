@@ -5,7 +5,12 @@ import pytest
 
 from at4ramt.errors import InputError
 from at4ramt.training.loop import predict_logits
-from at4ramt.training.network import CONTEXT_FRAMES, build_network
+from at4ramt.training.network import (
+    CONTEXT_FRAMES,
+    build_network,
+    frame_median_layer,
+    rebuilt_network,
+)
 
 SETTINGS = {
     "bins": 168,
@@ -44,3 +49,21 @@ def test_an_unknown_network_and_too_few_bins_are_refused():
         build_network("samll", **SETTINGS, seed=1)
     with pytest.raises(InputError, match="more than 30 bins"):
         build_network("small", **{**SETTINGS, "bins": 30}, seed=1)
+
+
+@pytest.mark.parametrize("bins", [168, 167])
+def test_the_median_input_is_that_of_each_frame(bins):
+    frames = np.random.default_rng(1).random((2, 9, bins), np.float32)
+    found = np.asarray(frame_median_layer()()(frames))
+    np.testing.assert_allclose(found, frames - np.median(frames, axis=2, keepdims=True), atol=1e-6)
+
+
+def test_a_rebuilt_network_has_the_weights_and_hears_frames_without_their_median():
+    network = build_network("small", **SETTINGS, seed=1)
+    settings = {key: value for key, value in SETTINGS.items() if key not in ("bins", "pitches")}
+    rebuilt = rebuilt_network(network, "small", **settings, seed=9, median_input=True)
+    rows = np.random.default_rng(2).random((1, 12, 168), np.float32)
+    without = rows - np.median(rows, axis=2, keepdims=True)
+    np.testing.assert_allclose(
+        rebuilt.predict_on_batch(rows), network.predict_on_batch(without), atol=2e-5
+    )

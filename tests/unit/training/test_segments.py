@@ -9,7 +9,7 @@ import pytest
 from at4ramt.features.frames import aligned_zeros
 from at4ramt.training.losses import loss_weights
 from at4ramt.training.network import build_network
-from at4ramt.training.noise import uniform_noise
+from at4ramt.training.noise import unit_noise
 from at4ramt.training.segments import SegmentModel
 
 SETTINGS = {
@@ -39,11 +39,12 @@ def test_no_window_of_a_centre_touches_another_piece(training_matrix):
         assert set(window) <= {training_matrix.piece[row], -1}
 
 
-def test_a_step_has_the_loss_of_its_windows_one_by_one(training_matrix):
+@pytest.mark.parametrize("noise", ["uniform", "gaussian_rectified", "brown"])
+def test_a_step_has_the_loss_of_its_windows_one_by_one(training_matrix, noise):
     network = build_network("small", **SETTINGS, seed=2)
     active = training_matrix.labels[training_matrix.centre].sum(axis=0)
     weights = loss_weights("per_pitch", active, int(training_matrix.centre.sum()), cap=50)
-    model = SegmentModel(network, training_matrix, weights, segment_frames=8, noisy=True)
+    model = SegmentModel(network, training_matrix, weights, segment_frames=8, noise=noise)
     model.compile(optimizer=keras.optimizers.SGD(0.0), jit_compile=False)
     model.draw_noise(99)
     starts = training_matrix.segment_starts(8)[:6]
@@ -56,8 +57,8 @@ def test_a_step_has_the_loss_of_its_windows_one_by_one(training_matrix):
             if not training_matrix.centre[row]:
                 continue
             around = np.arange(row - 3, row + 4)
-            noise = uniform_noise(99, around, 168)
-            window = training_matrix.magnitudes[around] + level * noise
+            drawn = unit_noise(noise, 99, around, 168)
+            window = training_matrix.magnitudes[around] + level * drawn
             logits = network.predict_on_batch(window[None])[0, 0].astype(np.float64)
             truth = training_matrix.labels[row].astype(bool)
             cost = np.log1p(np.exp(np.where(truth, -logits, logits)))
@@ -82,7 +83,7 @@ def test_the_device_shares_the_training_frames_or_copies_what_it_cannot_share(tr
         matrix = dataclasses.replace(training_matrix, magnitudes=magnitudes)
         network = build_network("small", **SETTINGS, seed=2)
         weights = loss_weights("global", np.ones(56, np.int64), 10, cap=50)
-        model = SegmentModel(network, matrix, weights, segment_frames=8, noisy=False)
+        model = SegmentModel(network, matrix, weights, segment_frames=8, noise="none")
         return model.magnitudes
 
     shared = aligned_zeros(training_matrix.magnitudes.shape, np.float32)

@@ -152,14 +152,15 @@ def write_example(
         "truth": piece.truth[shown],
         "magnitudes": piece.magnitudes[padding:-padding][shown],
     }
+    noise = piece.noise("uniform")
     shown_levels = (config["start_level"], config["maximum_level"])
     for level in shown_levels:
-        noisy = piece.magnitudes + np.float32(level) * piece.noise
+        noisy = piece.magnitudes + np.float32(level) * noise
         content[f"magnitudes_{level}"] = noisy[padding:-padding][shown]
     for name, model in loaded.items():
         content[f"threshold_{name}"] = model.card["threshold_fitted"]
         for level in (0.0, config["maximum_level"]):
-            noisy = piece.magnitudes + np.float32(level) * piece.noise
+            noisy = piece.magnitudes + np.float32(level) * noise
             probability = probabilities(predict_logits(model.network, noisy)[shown])
             content[f"probability_{name}_{level}"] = probability.astype(np.float32)
     with whole_file(path) as temporary:

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from at4ramt.evaluation.score_model import Input, remove_offset
+from at4ramt.evaluation.score_model import OFFSETS, Input, remove_offset, uniform
 from at4ramt.evaluation.tables import conform, notes_schema, write_part
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.labels import read_labels
@@ -84,7 +84,7 @@ def score_notes(
     card = model.card
     inputs = [Input(card["arm"], "none")]
     if card["arm"] == "base":
-        inputs.append(Input("offset_removed", evaluation["offset"]))
+        inputs.append(Input("offset_removed", OFFSETS["offset_removed"]))
     rules = {
         kind: NoteSettings.for_features(settings, threshold, **config["transcription"])
         for kind, threshold in (("half", 0.5), ("fitted", card["threshold_fitted"]))
@@ -156,7 +156,7 @@ def _heard(
     if level:
         noise = uniform_noise(seed, np.arange(len(padded)), padded.shape[1])
         padded += np.float32(level) * noise
-    return remove_offset(padded, offset, level)
+    return remove_offset(padded, offset, uniform(level))
 
 
 def _estimates(

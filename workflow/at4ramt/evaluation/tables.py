@@ -92,7 +92,7 @@ AUDIO_CRITERIA = ("frames", "note_frames", "onset", "onset_offset")
 AUDIO_NOISES = ("none", "white")
 AUDIO_THRESHOLD_KINDS = ("default", "fitted")
 
-ARM_ORDER = ("base", "offset_removed", "clean", "augmented", "fixed", "adversarial")
+ARM_ORDER = ("base", "offset_removed", "mean_removed", "clean", "augmented", "fixed", "adversarial")
 """Order of the arms in tables and figures: what is free first, the paper's last."""
 
 THRESHOLD_KINDS = ("half", "fitted")

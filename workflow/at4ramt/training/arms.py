@@ -1,50 +1,67 @@
-"""The arms of the experiment: how each chooses the noise of its rounds.
+"""The arms of the experiment: what each changes in its noise rounds.
 
 All arms start from one base model and train the same number of epochs with the
-same optimiser; they differ only in the noise. ``adversarial`` is the paper's.
-The others are the controls without which its effect cannot be told from that of
-more epochs (``clean``), of any noise at all (``augmented``) or of the last
-round's noise alone (``fixed``).
+same optimiser, so that an arm differs from another in what its row of the
+config's table ``arms`` says and in nothing else. ``adversarial`` is the
+paper's; ``clean``, ``augmented`` and ``fixed`` are the controls without which
+its effect cannot be told from that of more epochs, of any noise at all or of
+the last round's noise alone. The others answer what the paper asks under
+further research: another noise, an adversary that knows the model
+(``gradient``), regularisation instead of noise, an input without the noise's
+offset, and other readings of the schedule.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
-from at4ramt.errors import InputError, suggestion
+LEVELS = ("searched", "drawn", "maximum")
+INPUTS = ("magnitude", "median")
+# What an arm says of itself for readers, and nothing of its training depends on.
+REPORTED = ("against", "question", "label")
+# What an arm may say in place of the section rounds.
+OF_ROUNDS = ("redraw", "maximum_level", "epochs")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """How an arm draws its noise.
+    """What an arm changes; a row of the config's table ``arms``.
 
     Attributes:
-        noise: ``none``, ``level`` (one level a round) or ``up_to_level``
-            (a level per segment, uniform from 0 to the arm's).
-        searched: whether the level comes from the round's search; otherwise it
-            is ``rounds.maximum_level``.
+        noise: a kind of :mod:`at4ramt.training.noise`, ``none`` or ``gradient``.
+        level: where a round's level comes from: ``searched`` (the round's search),
+            ``maximum`` (``rounds.maximum_level``) or ``drawn`` (uniformly from 0 to
+            the maximum, one for each segment); ``none`` without noise.
+        input: what the network sees: ``magnitude``, or ``median``, magnitudes less
+            each frame's median.
+        dropout_convolution: share dropped after each pooling; the network's if None.
+        dropout_dense: share dropped after each hidden dense layer; likewise.
+        weight_decay: share of each weight taken off at a step, times the learning
+            rate (decoupled: Loshchilov and Hutter 2019).
+        gradient_steps: steps of the ``gradient`` adversary.
     """
 
     noise: str
-    searched: bool
+    level: str = "none"
+    input: str = "magnitude"
+    dropout_convolution: float | None = None
+    dropout_dense: float | None = None
+    weight_decay: float = 0.0
+    gradient_steps: int = 1
 
+    @classmethod
+    def from_config(cls, row: Mapping[str, Any]) -> Arm:
+        """Return the arm of a row, whose other keys are those of readers and of ``rounds``."""
+        return cls(**{name.name: row[name.name] for name in fields(cls) if name.name in row})
 
-ARMS = {
-    "adversarial": Arm(noise="level", searched=True),
-    "clean": Arm(noise="none", searched=False),
-    "augmented": Arm(noise="up_to_level", searched=False),
-    "fixed": Arm(noise="level", searched=False),
-}
-
-
-def arm_named(name: str) -> Arm:
-    """Return an arm by name.
-
-    Raises:
-        InputError: if there is none of this name.
-    """
-    if name not in ARMS:
-        raise InputError(
-            f"'{name}' is no arm; expected one of {', '.join(ARMS)}.{suggestion(name, ARMS)}"
+    @property
+    def rebuilds(self) -> bool:
+        """Whether the network or optimiser is another than the base's."""
+        return (
+            self.input != "magnitude"
+            or self.dropout_convolution is not None
+            or self.dropout_dense is not None
+            or self.weight_decay > 0
         )
-    return ARMS[name]

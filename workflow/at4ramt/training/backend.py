@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,6 +88,24 @@ def sharing_tensor(value: npt.NDArray[Any], dtype: str) -> Any:
 
         return tf.experimental.dlpack.from_dlpack(value.__dlpack__())
     return keras.ops.convert_to_tensor(value, dtype)
+
+
+def gradient_of(loss: Callable[[Any], Any], at: Any) -> Any:
+    """Return the gradient of a scalar function of a tensor, in a graph or outside of one."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(at)
+            value = loss(at)
+        return tape.gradient(value, at)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.grad(loss)(at)
+    raise NotImplementedError(f"no gradient with respect to inputs for {keras.backend.backend()}")
 
 
 def place() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.features.shards import check_shards
 from at4ramt.files import file_digest, value_digest, whole_file, write_json
 from at4ramt.seeds import purpose_seed
-from at4ramt.training.arms import arm_named
+from at4ramt.training.arms import Arm
 from at4ramt.training.backend import place, start_backend
 from at4ramt.training.checkpoint import Checkpoint, TrainingState, training_key
 from at4ramt.training.level_search import SearchResult, SearchSettings, SearchStep, search_level
 from at4ramt.training.lineage import check_model
 from at4ramt.training.losses import LossWeights, loss_weights
-from at4ramt.training.network import CONTEXT_FRAMES, build_network
+from at4ramt.training.network import CONTEXT_FRAMES, build_network, rebuilt_network
 
 log = logging.getLogger("at4ramt")
 
@@ -104,6 +104,7 @@ def train_base(
         keys=("base",),
         noise="none",
         level=0.0,
+        drawn=False,
         redraw="round",
         epochs=base["epochs"],
         patience=base["patience_epochs"],
@@ -174,7 +175,7 @@ def train_round(
         history_path: Parquet file to write, a row per epoch.
         search_path: Parquet file to write, a row per level tried.
         card_path: JSON file to write: what is known of the model.
-        arm: a key of :data:`at4ramt.training.arms.ARMS`.
+        arm: name of the arm, which the config's ``rounds.arm`` describes.
         seed: the run's seed.
         number: the round, from 1.
         config: sections ``features``, ``network``, ``training`` and ``rounds``,
@@ -195,7 +196,7 @@ def train_round(
         Interrupted: on USR2, INT and TERM, after saving the state.
     """
     device = _start(threads, purpose_seed(seed, "keras", arm, number), gpus, gpu_required)
-    from at4ramt.training.loop import Plan, train
+    from at4ramt.training.loop import Plan, sample_loss, train
     from at4ramt.training.model_file import load_model, read_card
 
     shards = _shard_digests(training_shards, validation_shards, config)
@@ -214,14 +215,27 @@ def train_round(
     parent = load_model(parent_path, config["features"])
     weights = parent.loss_weights
     settings, rounds = config["training"], config["rounds"]
-    kind = arm_named(arm)
+    kind = Arm.from_config(rounds["arm"])
+    network, optimizer = parent.network, parent.network.optimizer
+    if kind.rebuilds and parent.card["arm"] == "base":
+        network, optimizer = _rebuilt(parent, kind, config, seed)
     level, status, search = rounds["maximum_level"], "fixed", None
     if kind.noise == "none":
         level, status = 0.0, "none"
-    elif kind.searched:
+    elif kind.level == "searched":
         search = _noted_search(checkpoint)
         if search is None:
-            search = _search(parent, training, weights, seed, arm, number, rounds["search"])
+            settings_of_search = SearchSettings(**rounds["search"])
+            loss = sample_loss(
+                network,
+                training,
+                weights,
+                frames=settings_of_search.frames,
+                seed=purpose_seed(seed, "level search", arm, number),
+                noise=kind.noise,
+                gradient_steps=kind.gradient_steps,
+            )
+            search = _search(loss, settings_of_search, parent.card["level"])
             checkpoint.note(asdict(search))
         level, status = search.level, search.status
     plan = Plan(
@@ -230,6 +244,7 @@ def train_round(
         keys=(arm, number),
         noise=kind.noise,
         level=level,
+        drawn=kind.level == "drawn",
         redraw=rounds["redraw"],
         epochs=epochs or rounds["epochs"],
         patience=(epochs or rounds["patience_epochs"]) + (1 if epochs else 0),
@@ -239,10 +254,9 @@ def train_round(
         segment_frames=settings["segment_frames"],
         batch_segments=settings["batch_segments"],
         precision=settings["precision"],
+        gradient_steps=kind.gradient_steps,
     )
-    state = train(
-        parent.network, parent.network.optimizer, training, validation, weights, plan, checkpoint
-    )
+    state = train(network, optimizer, training, validation, weights, plan, checkpoint)
     card = {
         "arm": arm,
         "round": number,
@@ -255,8 +269,8 @@ def train_round(
     }
     _write_search(search_path, search, arm, seed, number)
     _finish(
-        parent.network,
-        parent.network.optimizer,
+        network,
+        optimizer,
         validation,
         weights,
         state,
@@ -319,10 +333,32 @@ def _weights(training: FrameMatrix, config: dict[str, Any]) -> LossWeights:
     )
 
 
-def _adam(learning_rate: float) -> Any:
+def _adam(learning_rate: float, weight_decay: float = 0.0) -> Any:
     import keras
 
-    return keras.optimizers.Adam(learning_rate)
+    return keras.optimizers.Adam(learning_rate, weight_decay=weight_decay or None)
+
+
+def _rebuilt(parent: Any, arm: Arm, config: dict[str, Any], seed: int) -> tuple[Any, Any]:
+    """Return the base's network and optimiser as the arm has them, their state carried over."""
+    dropout = {
+        name: value
+        for name in ("dropout_convolution", "dropout_dense")
+        if (value := getattr(arm, name)) is not None
+    }
+    network = rebuilt_network(
+        parent.network,
+        **config["network"] | dropout,
+        seed=purpose_seed(seed, "dropout of the arm"),
+        median_input=arm.input == "median",
+    )
+    optimizer = _adam(config["training"]["learning_rate"], arm.weight_decay)
+    optimizer.build(network.trainable_variables)
+    before = parent.network.optimizer.variables
+    for variable, old in zip(optimizer.variables, before, strict=True):
+        if variable.path.split("/")[-1] != "learning_rate":
+            variable.assign(old)
+    return network, optimizer
 
 
 def _start(threads: int, seed: int, gpus: int, gpu_required: bool) -> str:
@@ -345,26 +381,11 @@ def _noted_search(checkpoint: Checkpoint) -> SearchResult | None:
 
 
 def _search(
-    parent: Any,
-    training: FrameMatrix,
-    weights: LossWeights,
-    seed: int,
-    arm: str,
-    number: int,
-    section: dict[str, Any],
+    loss: Callable[[float], float], settings: SearchSettings, level_before: float
 ) -> SearchResult:
-    from at4ramt.training.loop import sample_loss
-
-    settings = SearchSettings(**section)
-    loss = sample_loss(
-        parent.network,
-        training,
-        weights,
-        frames=settings.frames,
-        seed=purpose_seed(seed, "level search", arm, number),
-    )
-    start = parent.card["level"] or settings.start_level
-    result = search_level(loss, loss(0.0), settings, start)
+    """Search a round's level from that of the round before, which is 0 in the first."""
+    reference = loss(level_before if settings.reference == "previous" else 0.0)
+    result = search_level(loss, reference, settings, level_before or settings.start_level)
     for step in result.trace:
         log.info(
             "level search %d: level %.4f raises the loss by %.1f %%: %s",

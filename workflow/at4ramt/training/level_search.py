@@ -9,7 +9,8 @@ that undo each other it can step over the range for ever. Here the increase is
 lie on either side of the range the search halves the interval between them, in
 the logarithm of the level. The increase is not monotone in the level after the
 first round (a model hardened at one level may find half of it harder), so only
-an interval found by walking is ever halved.
+an interval found by walking is ever halved. Rule ``literal`` keeps the paper's sign, to
+show where it leads: all noise is too easy, and the level goes to its cap.
 
 Source: the paper, section "Noise Level Adjustments".
 """
@@ -37,6 +38,8 @@ class SearchSettings:
     floor_level: float
     cap_level: float
     evaluations: int
+    rule: str = "corrected"
+    reference: str = "clean"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class SearchResult:
 
 def search_level(
     noisy_loss: Callable[[float], float],
-    clean_loss: float,
+    reference_loss: float,
     settings: SearchSettings,
     start_level: float,
 ) -> SearchResult:
@@ -71,7 +74,8 @@ def search_level(
 
     Args:
         noisy_loss: loss at a level, on one fixed sample and one fixed draw.
-        clean_loss: loss of the same sample without noise.
+        reference_loss: loss of the same sample that the increase is relative to: without
+            noise, or in the noise of the round before.
         settings: range, factor and bounds.
         start_level: first level tried: the previous round's.
 
@@ -83,8 +87,9 @@ def search_level(
     Raises:
         FloatingPointError: if a loss is not finite or the clean loss not positive.
     """
-    if not (math.isfinite(clean_loss) and clean_loss > 0):
-        raise FloatingPointError(f"level search: the clean loss is {clean_loss}")
+    if not (math.isfinite(reference_loss) and reference_loss > 0):
+        raise FloatingPointError(f"level search: the loss without noise is {reference_loss}")
+    sign = -1 if settings.rule == "literal" else 1
     trace: list[SearchStep] = []
     easy: float | None = None
     hard: float | None = None
@@ -94,7 +99,7 @@ def search_level(
         loss = noisy_loss(level)
         if not math.isfinite(loss):
             raise FloatingPointError(f"level search: the loss at level {level} is {loss}")
-        increase = (loss - clean_loss) / clean_loss
+        increase = sign * (loss - reference_loss) / reference_loss
         verdict: Verdict = "in_range"
         if increase < settings.minimum_increase:
             verdict, easy = "too_easy", level
@@ -104,7 +109,7 @@ def search_level(
             SearchStep(
                 len(trace) + 1,
                 level,
-                clean_loss,
+                reference_loss,
                 loss,
                 increase,
                 verdict,

@@ -61,7 +61,7 @@ def check_models(cards: Sequence[str], config: dict[str, Any], shards: Sequence[
     models = {path: read_json(path) for path in cards}
     for path, card in models.items():
         model = Path(path).with_suffix(".keras")
-        check_model(model, card, training_config(config, card["round"]), digests)
+        check_model(model, card, training_config(config, card["round"], card["arm"]), digests)
         parent = card["parent"]
         if parent is None:
             continue

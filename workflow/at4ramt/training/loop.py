@@ -15,11 +15,12 @@ import numpy.typing as npt
 from at4ramt.evaluation.metrics import cross_entropy_sums, pitch_counts, precision_recall_f1
 from at4ramt.features.frames import FrameMatrix
 from at4ramt.seeds import purpose_seed
+from at4ramt.training.adversary import GRADIENT, perturb_rows, perturbation
 from at4ramt.training.checkpoint import Checkpoint, Interrupted, Interruption, TrainingState
 from at4ramt.training.losses import LossWeights
 from at4ramt.training.model_file import restore, snapshot
 from at4ramt.training.network import CONTEXT_FRAMES, computing_in
-from at4ramt.training.noise import uniform_noise
+from at4ramt.training.noise import unit_noise
 from at4ramt.training.segments import SegmentModel
 
 log = logging.getLogger("at4ramt")
@@ -37,9 +38,9 @@ class Plan:
         label: what the progress lines begin with, such as ``"adversarial 07/12"``.
         seed: the run's seed.
         keys: what tells this training's draws apart, such as arm and round.
-        noise: ``"none"``; ``"level"`` for one level; ``"up_to_level"`` for levels
-            drawn uniformly from 0 to the level, one per segment.
+        noise: kind of :mod:`at4ramt.training.noise`, ``"gradient"`` or ``"none"``.
         level: level of the noise, in units of CQT magnitude.
+        drawn: whether levels are drawn uniformly from 0 to the level, one per segment.
         redraw: whether noise is drawn once per ``"round"`` or per ``"epoch"``.
         epochs: at most so many.
         patience: stop after so many epochs without a better monitored F1.
@@ -49,6 +50,7 @@ class Plan:
         segment_frames: outputs per segment.
         batch_segments: segments per step.
         precision: what the network computes in while it is trained.
+        gradient_steps: steps of the ``gradient`` adversary.
     """
 
     label: str
@@ -56,6 +58,7 @@ class Plan:
     keys: tuple[str | int, ...]
     noise: str
     level: float
+    drawn: bool
     redraw: str
     epochs: int
     patience: int
@@ -65,6 +68,7 @@ class Plan:
     segment_frames: int
     batch_segments: int
     precision: str = "float32"
+    gradient_steps: int = 1
 
 
 def train(
@@ -113,7 +117,12 @@ def _train(
     checkpoint: Checkpoint | None,
 ) -> TrainingState:
     model = SegmentModel(
-        network, training, weights, segment_frames=plan.segment_frames, noisy=plan.noise != "none"
+        network,
+        training,
+        weights,
+        segment_frames=plan.segment_frames,
+        noise=plan.noise,
+        gradient_steps=plan.gradient_steps,
     )
     model.compile(optimizer=optimizer, jit_compile=False)
     state = TrainingState()
@@ -186,7 +195,7 @@ def _train_epochs(
 ) -> None:
     network = model.network
     model.draw_noise(purpose_seed(plan.seed, "training noise", *plan.keys))
-    validation_noisy = _noisy_validation(validation, plan)
+    disturbed = _disturbed_validation(network, validation, weights, plan)
     windows = float(np.count_nonzero(training.centre))
     before, began = state.seconds, time.monotonic()
     while state.epoch <= plan.epochs and not _patience_ended(state, plan):
@@ -198,8 +207,8 @@ def _train_epochs(
                 checkpoint.save(state, snapshot(network, optimizer))
         with interruption.at_once() if interruption is not None else nullcontext():
             clean = noisy = validate(network, validation, validation.magnitudes, weights)
-            if validation_noisy is not None:
-                noisy = validate(network, validation, validation_noisy, weights)
+            if disturbed is not None:
+                noisy = validate(network, validation, disturbed(), weights)
         record = _training_record(state.totals)
         record |= {f"validation_{name}": value for name, value in noisy.items()}
         record |= {
@@ -291,7 +300,14 @@ def validate(
 
 
 def sample_loss(
-    network: Any, matrix: FrameMatrix, weights: LossWeights, *, frames: int, seed: int
+    network: Any,
+    matrix: FrameMatrix,
+    weights: LossWeights,
+    *,
+    frames: int,
+    seed: int,
+    noise: str = "uniform",
+    gradient_steps: int = 1,
 ) -> Callable[[float], float]:
     """Return the weighted loss of a fixed sample of centres as a function of the noise level.
 
@@ -303,21 +319,50 @@ def sample_loss(
         weights: loss weights.
         frames: size of the sample; all centres if there are fewer.
         seed: seed of sample and noise.
+        noise: kind of :mod:`at4ramt.training.noise`, or ``"gradient"``.
+        gradient_steps: steps of the ``gradient`` adversary.
     """
     centres = np.flatnonzero(matrix.centre)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(centres, size=min(frames, len(centres)), replace=False))
     rows = chosen[:, None] + np.arange(-matrix.padding, matrix.padding + 1)
     windows = matrix.magnitudes[rows]
-    noise = uniform_noise(seed, rows, windows.shape[-1])
     truth = matrix.labels[chosen].astype(bool)
+    if noise == GRADIENT:
+        disturbed = _perturbed_windows(network, windows, truth, weights, gradient_steps)
+    else:
+        drawn = unit_noise(noise, seed, rows, windows.shape[-1])
+
+        def disturbed(level: float) -> Any:
+            return windows + np.float32(level) * drawn
 
     def loss(level: float) -> float:
-        logits = network.predict_on_batch(windows + np.float32(level) * noise)[:, 0]
+        logits = network.predict_on_batch(disturbed(level))[:, 0]
         weighted, _ = cross_entropy_sums(truth, logits, weights.active, weights.inactive)
         return float(weighted.sum() / truth.size)
 
     return loss
+
+
+def _perturbed_windows(
+    network: Any,
+    windows: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.bool_],
+    weights: LossWeights,
+    steps: int,
+) -> Callable[[float], Any]:
+    """Return the windows as the adversary leaves them, as a function of the level."""
+    from keras import ops
+
+    labels = ops.convert_to_tensor(truth[:, None].astype(np.float32))
+    pair = ops.convert_to_tensor(np.stack([weights.inactive, weights.active]))
+    heard, mask = ops.convert_to_tensor(windows), ops.ones((len(windows), 1, 1))
+
+    def disturbed(level: float) -> Any:
+        amount = np.full((1, 1, 1), level / 2, np.float32)
+        return heard + perturbation(network, heard, labels, mask, pair, amount, steps)
+
+    return disturbed
 
 
 def duration(seconds: float) -> str:
@@ -341,9 +386,9 @@ def _epoch_steps(
     starts = matrix.segment_starts(plan.segment_frames, int(rng.integers(plan.segment_frames)))
     starts = rng.permutation(starts).astype(np.int32)
     levels = np.full(len(starts), plan.level, np.float32)
-    if plan.noise == "up_to_level":
+    if plan.drawn:
         levels *= rng.random(len(starts), dtype=np.float32)
-    if plan.redraw == "epoch" or plan.noise == "up_to_level":
+    if plan.redraw == "epoch" or plan.drawn:
         model.draw_noise(purpose_seed(plan.seed, "training noise", *plan.keys, epoch))
     if not state.totals:
         state.totals = dict.fromkeys(SUMMED, 0.0)
@@ -376,19 +421,33 @@ def _training_record(totals: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _noisy_validation(matrix: FrameMatrix, plan: Plan) -> npt.NDArray[np.float32] | None:
+def _disturbed_validation(
+    network: Any, matrix: FrameMatrix, weights: LossWeights, plan: Plan
+) -> Callable[[], npt.NDArray[np.float32]] | None:
+    """Return what gives the validation frames as the plan disturbs them, or None."""
     if plan.monitored_level == 0:
         return None
+    if plan.noise == GRADIENT:
+        return lambda: perturb_rows(
+            network,
+            matrix.magnitudes,
+            matrix.labels,
+            matrix.centre,
+            weights,
+            plan.monitored_level,
+            plan.gradient_steps,
+        )
     rows = np.arange(len(matrix.centre))
     # One draw for the whole run, scaled: rounds then differ by their level alone.
     seed = purpose_seed(plan.seed, "validation noise")
-    noisy = uniform_noise(seed, rows, matrix.magnitudes.shape[1])
+    kind = "uniform" if plan.noise == "none" else plan.noise
+    noisy = unit_noise(kind, seed, rows, matrix.magnitudes.shape[1])
     levels = np.full(len(rows), plan.monitored_level, np.float32)
-    if plan.noise == "up_to_level":
+    if plan.drawn:
         rng = np.random.default_rng(purpose_seed(plan.seed, "validation levels"))
         levels *= rng.random(len(rows) // ROWS_PER_LEVEL + 1, dtype=np.float32)[
             rows // ROWS_PER_LEVEL
         ]
     noisy *= levels[:, None]
     noisy += matrix.magnitudes
-    return noisy
+    return lambda: noisy

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from at4ramt.errors import InputError, suggestion
@@ -45,6 +46,7 @@ def build_network(
     dropout_convolution: float,
     dropout_dense: float,
     seed: int,
+    median_input: bool = False,
 ) -> Any:
     """Build a network with freshly drawn weights.
 
@@ -62,6 +64,7 @@ def build_network(
         dropout_convolution: share dropped after each pooling.
         dropout_dense: share dropped after each hidden dense layer.
         seed: seed of initial weights and of dropout.
+        median_input: whether each frame's median is taken off first.
 
     Raises:
         InputError: if no network has this name or the bins are too few for it.
@@ -81,7 +84,10 @@ def build_network(
         return keras.initializers.get({"class_name": kind, "config": {"seed": next(seeds)}})
 
     frames = keras.Input((None, bins), name="cqt_magnitude")
-    signal = layers.Rescaling(input_scale, name="input_scale")(frames)
+    signal = frames
+    if median_input:
+        signal = frame_median_layer()(name="frame_median")(signal)
+    signal = layers.Rescaling(input_scale, name="input_scale")(signal)
     signal = layers.Reshape((-1, bins, 1), name="one_channel")(signal)
     width = bins
     for number, kernel in enumerate(KERNELS, start=1):
@@ -117,6 +123,43 @@ def build_network(
         pitches, kernel_initializer=initialiser("GlorotUniform"), name="pitch_logits"
     )(signal)
     return keras.Model(frames, logits, name=f"at4ramt_{name}")
+
+
+def rebuilt_network(network: Any, name: str, **settings: Any) -> Any:
+    """Return the same network with its weights but another dropout or input.
+
+    Args:
+        network: from :func:`build_network`.
+        name: as of :func:`build_network`.
+        settings: what else :func:`build_network` is given, but for sizes.
+    """
+    rebuilt = build_network(
+        name, bins=network.input_shape[-1], pitches=network.output_shape[-1], **settings
+    )
+    rebuilt.set_weights(network.get_weights())
+    return rebuilt
+
+
+@cache
+def frame_median_layer() -> Any:
+    """Return the layer class that takes each frame's median off, known to Keras' safe loading."""
+    import keras
+    from keras import ops
+
+    @keras.saving.register_keras_serializable(package="at4ramt")
+    class FrameMedian(keras.layers.Layer):
+        """Magnitudes ``(batch, T, bins)`` less the median over the bins of each frame."""
+
+        def call(self, magnitudes: Any) -> Any:
+            """Return the magnitudes less their median, which may be negative."""
+            bins = magnitudes.shape[-1]
+            upper = bins // 2 + 1
+            largest, _ = ops.top_k(magnitudes, upper, sorted=True)
+            # Of an even number the mean of the two in the middle.
+            middle = largest[..., bins - upper : upper]
+            return magnitudes - ops.mean(middle, axis=-1, keepdims=True)
+
+    return FrameMedian
 
 
 @contextmanager

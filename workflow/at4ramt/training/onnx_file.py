@@ -224,10 +224,15 @@ class _Graph:
     weights: list[Any] = field(default_factory=list)
 
     def add(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        self.add_node(operator, inputs, [name], name, **attributes)
+        return name
+
+    def add_node(
+        self, operator: str, inputs: list[str], outputs: list[str], name: str, **attributes: Any
+    ) -> None:
         from onnx import helper
 
-        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
-        return name
+        self.nodes.append(helper.make_node(operator, inputs, outputs, name, **attributes))
 
     def constant(self, value: npt.ArrayLike, kind: type, name: str) -> str:
         from onnx import numpy_helper
@@ -290,12 +295,28 @@ def _dense(graph: _Graph, layer: Any, signal: str) -> str:
     return graph.activation(layer, result)
 
 
+def _frame_median(graph: _Graph, layer: Any, signal: str) -> str:
+    name, bins = layer.name, layer.input.shape[-1]
+    upper = bins // 2 + 1
+    count = graph.constant([upper], np.int64, f"{name}/count")
+    largest, places = f"{name}/largest", f"{name}/places"
+    graph.add_node("TopK", [signal, count], [largest, places], largest, axis=-1, largest=1)
+    bounds = [
+        graph.constant([value], np.int64, f"{name}/{what}")
+        for what, value in (("first", bins - upper), ("end", upper), ("axis", -1))
+    ]
+    middle = graph.add("Slice", [largest, *bounds], f"{name}/middle")
+    median = graph.add("ReduceMean", [middle], f"{name}/median", axes=[-1], keepdims=1)
+    return graph.add("Sub", [signal, median], f"{name}/less_median")
+
+
 def _dropout(_graph: _Graph, _layer: Any, signal: str) -> str:
     return signal
 
 
 # Options that a rule does not look at (padding, dilation) show in export_onnx's comparison.
 LAYERS: Mapping[str, Callable[[_Graph, Any, str], str]] = {
+    "FrameMedian": _frame_median,
     "Rescaling": _rescaling,
     "Reshape": _reshape,
     "Conv2D": _convolution,

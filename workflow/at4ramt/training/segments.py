@@ -1,4 +1,4 @@
-"""One training step: gather segments of the frame matrix, add noise, weigh the loss.
+"""One training step: gather segments of the frame matrix, disturb them, weigh the loss.
 
 A segment is a run of ``segment_frames`` neighbouring frames and the context on
 both sides of it; the network, convolutional over time, gives one output for
@@ -16,9 +16,10 @@ import numpy as np
 from keras import ops
 
 from at4ramt.features.frames import FrameMatrix
+from at4ramt.training.adversary import GRADIENT, perturbation
 from at4ramt.training.backend import sharing_tensor
 from at4ramt.training.losses import LossWeights, cross_entropies
-from at4ramt.training.noise import seed_words, uniform_noise_ops
+from at4ramt.training.noise import UnitNoise, seed_words
 
 
 class SegmentModel(keras.Model):
@@ -32,7 +33,8 @@ class SegmentModel(keras.Model):
         matrix: the training frames; its ``edge`` must admit the segments.
         weights: loss weights per pitch.
         segment_frames: outputs per segment.
-        noisy: whether noise is added at all.
+        noise: kind of :mod:`at4ramt.training.noise`, ``gradient`` or ``none``.
+        gradient_steps: steps of the ``gradient`` adversary.
     """
 
     def __init__(
@@ -42,12 +44,15 @@ class SegmentModel(keras.Model):
         weights: LossWeights,
         *,
         segment_frames: int,
-        noisy: bool,
+        noise: str,
+        gradient_steps: int = 1,
     ) -> None:
         super().__init__(name="segments")
         self.network = network
-        self.noisy = noisy
-        self.bins = matrix.magnitudes.shape[1]
+        self.noise, self.gradient_steps = noise, gradient_steps
+        self.added = (
+            None if noise in ("none", GRADIENT) else UnitNoise(noise, matrix.magnitudes.shape[1])
+        )
         self.padding = matrix.padding
         self.run = np.arange(segment_frames, dtype=np.int32) + matrix.padding
         self.reach = np.arange(segment_frames + 2 * matrix.padding, dtype=np.int32)
@@ -79,11 +84,23 @@ class SegmentModel(keras.Model):
         starts, levels = inputs
         rows = ops.expand_dims(starts, 1) + self.reach
         signal = ops.take(self.magnitudes, rows, axis=0)
-        if self.noisy:
+        levels = ops.reshape(levels, (-1, 1, 1))
+        if self.added is not None:
             words = ops.cast(self.noise_words, "uint32")
-            noise = uniform_noise_ops(words, rows, self.bins)
-            signal = signal + ops.reshape(levels, (-1, 1, 1)) * noise
+            signal = signal + levels * self.added(words, rows)
+        elif self.noise == GRADIENT:
+            labels, mask = self._answers(starts)
+            signal = signal + perturbation(
+                self.network, signal, labels, mask, self.pair, levels / 2, self.gradient_steps
+            )
         return self.network(signal, training=training)
+
+    def _answers(self, starts: Any) -> tuple[Any, Any]:
+        """Return labels ``(batch, segment_frames, pitches)`` and which outputs are centres."""
+        rows = ops.expand_dims(starts, 1) + self.run
+        labels = ops.cast(ops.take(self.labels, rows, axis=0), "float32")
+        mask = ops.cast(ops.take(self.centre, rows, axis=0), "float32")
+        return labels, ops.expand_dims(mask, -1)
 
     def compute_loss(
         self,
@@ -97,9 +114,7 @@ class SegmentModel(keras.Model):
 
         The batch's sums, from which an epoch's history is made, go into metrics.
         """
-        rows = ops.expand_dims(x[0], 1) + self.run
-        labels = ops.cast(ops.take(self.labels, rows, axis=0), "float32")
-        mask = ops.expand_dims(ops.cast(ops.take(self.centre, rows, axis=0), "float32"), -1)
+        labels, mask = self._answers(x[0])
         weighted, plain = cross_entropies(labels, y_pred, self.pair)
         cells = ops.sum(mask) * labels.shape[-1]
         total = ops.sum(weighted * mask)

@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 from at4ramt.errors import InputError
 from at4ramt.features.cqt import CqtSettings
-from at4ramt.training.arms import ARMS
 from at4ramt.training.network import CONTEXT_FRAMES
+
+PAPER_ARM = "adversarial"
+"""Whose model is taken where none is named."""
 
 Logits = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 """Magnitudes ``(T, bins)`` to logits ``(T - 6, pitches)``."""
@@ -117,8 +119,10 @@ def find_model(results: str | Path) -> Path | None:
         results: the folder ``results`` of a workflow.
     """
     models = Path(results) / "models"
-    for pattern in (*(f"{arm}/seed_*/round_??.keras" for arm in ARMS), "base/seed_*.keras"):
-        found = list(models.glob(pattern))
+    arms = sorted(models.glob("*/seed_*/round_??.keras"))
+    of_paper = [path for path in arms if path.parents[1].name == PAPER_ARM]
+    others = [path for path in arms if path.parents[1].name == arms[0].parents[1].name]
+    for found in (of_paper, others, list(models.glob("base/seed_*.keras"))):
         if found:
             return min(found, key=lambda path: (_seed(path), -_round(path)))
     return None
