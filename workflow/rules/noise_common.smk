@@ -28,3 +28,11 @@ def mixtures_of(wildcards):
         "results/noise/mixed/{piece}.npz",
         piece=PIECES.index[PIECES["split"] == wildcards.split],
     )
+
+
+# What is heard in noise of the splits that are scored in it; nothing if there is no noise.
+MIXTURES = [
+    f"results/noise/mixed/{split}.json"
+    for split in audio_splits()
+    if config["evaluation"]["audio_noises"] and config["evaluation"]["audio_snr_db"]
+]

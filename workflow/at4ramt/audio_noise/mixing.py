@@ -205,11 +205,16 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -
 def mixtures(path: str, config: Mapping[str, Any]) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
     """Give access to a file of :func:`mix_piece`; an array is read when it is asked for.
 
+    Args:
+        path: the file.
+        config: what :func:`at4ramt.config.audio_config` gives.
+
     Raises:
         InputError: if it was made with other settings.
     """
+    wanted = {name: config[name] for name in ("features", "evaluation", "noise_seed")}
     with np.load(path) as opened:
-        check_made_with(path, {"made_with": json.loads(str(opened[MADE_WITH]))}, config)
+        check_made_with(path, {"made_with": json.loads(str(opened[MADE_WITH]))}, wanted)
         yield opened
 
 
