@@ -38,11 +38,7 @@ THRESHOLD = 0.45
 def made_with(config: dict) -> dict:
     """Return what these tests score with."""
     changed = copy.deepcopy(config)
-    changed["evaluation"] |= {
-        "audio_noises": NOISES,
-        "audio_snr_db": SNR_DB,
-        "note_levels": [0.0],
-    }
+    changed["evaluation"] |= {"audio_noises": NOISES, "audio_snr_db": SNR_DB, "note_levels": [0.0]}
     return changed
 
 
