@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from at4ramt.audio_noise.mixing import with_noise
 from at4ramt.corpus.midi import read_midi
-from at4ramt.evaluation.audio_noise import with_noise
 from at4ramt.evaluation.metrics import pooled
 from at4ramt.evaluation.notes import OFFSET_SHARES, match_notes, notes_in_range
 from at4ramt.features.audio import read_audio
@@ -88,7 +88,8 @@ def _heard(
     for name, snr_db in NOISES.items():
         samples = audio
         if snr_db is not None:
-            samples = with_noise(audio, snr_db, np.random.default_rng(seed))
+            random = np.random.default_rng(seed)
+            samples = with_noise(audio, features.sample_rate_hz, snr_db, random)
         yield name, np.abs(complex_cqt(samples, features)[:, features.core])
     clean = np.abs(complex_cqt(audio, features)[:, features.core])
     noise = uniform_noise(seed, np.arange(len(clean)), clean.shape[1])

@@ -14,7 +14,7 @@ COMPARED = """
 import sys
 import numpy as np
 from basic_pitch.inference import predict
-from at4ramt.evaluation.audio_noise import noisy_audio
+from at4ramt.audio_noise.mixing import noisy_audio
 from at4ramt.evaluation.peer_basic_pitch import (
     BasicPitch, FRAME_THRESHOLD, ONSET_THRESHOLD, notes_of, runs_of,
 )
@@ -22,7 +22,7 @@ from at4ramt.features.audio import open_audio
 
 posteriors, _, events = predict(sys.argv[1])
 with open_audio(sys.argv[1]) as audio:
-    (part,) = parts = list(BasicPitch(1).parts(noisy_audio(audio, None, 0)))
+    (part,) = parts = list(BasicPitch(1).parts(noisy_audio(audio, 0.0, None, 0)))
 notes = notes_of(parts, ONSET_THRESHOLD, FRAME_THRESHOLD)
 assert len(events) > 10
 assert sorted((event[0], event[1], event[2]) for event in events) == sorted(notes.tolist())

@@ -106,11 +106,31 @@ def notes_config(config: dict[str, Any]) -> dict[str, Any]:
 def audio_config(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the scores in the audio's noise depend on, beside systems and pieces."""
     notes = notes_config(config)
+    return mixing_config(config) | {"transcription": notes["transcription"]}
+
+
+def mixing_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what mixtures of recordings and noise depend on, beside the pieces."""
     return {
-        "features": notes["features"],
-        "transcription": notes["transcription"],
-        "evaluation": {"audio_snr_db": config["evaluation"]["audio_snr_db"]},
+        "features": config["features"],
+        "evaluation": {key: config["evaluation"][key] for key in ("audio_noises", "audio_snr_db")},
         # One noise for all models, of whatever seed, and for the peers.
+        "noise_seed": config["seeds"][0],
+    }
+
+
+def peer_config(audio: dict[str, Any]) -> dict[str, Any]:
+    """Return what of :func:`audio_config` a peer depends on, which hears white noise alone."""
+    evaluation = audio["evaluation"]
+    heard = [noise for noise in evaluation["audio_noises"] if noise == "white"]
+    return audio | {"evaluation": evaluation | {"audio_noises": heard}}
+
+
+def pool_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what the pools of noise for training depend on."""
+    return {
+        "features": config["features"],
+        "frame_step": config["shards"]["frame_step"],
         "noise_seed": config["seeds"][0],
     }
 

@@ -1,7 +1,7 @@
-# Evaluation with white noise in the audio, beside a peer.
-# takes: models, results/features/ and recordings of the scored splits, notes
+# Evaluation with noise in the audio, beside a peer.
+# takes: models, results/features/ and recordings of the scored splits, notes, results/noise/mixed/
 # makes: results/peers/, results/evaluation/audio.parquet
-# steps: score the base and the last rounds on each recording; fit the peer's thresholds on
+# steps: score the base and the last rounds on what is heard of each piece; fit the peer's thresholds on
 #        validation, let it answer in an environment of its own, score that; put it together
 
 
@@ -17,7 +17,8 @@ localrules:
 rule evaluate_in_audio:
     input:
         model="results/models/{model}.keras",
-        files=read_files(evaluated_splits(), sounding_files(SOUNDING)),
+        files=read_files(audio_splits(), sounding_files(SOUNDING, "features", "notes")),
+        mixed=MIXTURES,
     output:
         "results/evaluation/models/{model}.audio.parquet",
     log:
@@ -32,8 +33,9 @@ rule evaluate_in_audio:
         "../../envs/transcription.yaml"
     threads: 1
     resources:
-        # One piece is in memory at a time: an hour's arrays add up to 1.2 GB beside TensorFlow's 0.8.
-        mem_mb=lambda wildcards, attempt: attempt * 2500,
+        # One condition of a piece is in memory at a time: an hour's arrays add up to 0.5 GB beside
+        # TensorFlow's 0.8.
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=60,
     params:
         pieces=SOUNDING,
@@ -126,9 +128,9 @@ rule answer_peer:
 rule evaluate_peer:
     input:
         answers=lambda wildcards: [
-            f"results/peers/{wildcards.peer}/{split}.parquet" for split in evaluated_splits()
+            f"results/peers/{wildcards.peer}/{split}.parquet" for split in audio_splits()
         ],
-        files=read_files(evaluated_splits(), sounding_files(SOUNDING, "features", "notes")),
+        files=read_files(audio_splits(), sounding_files(SOUNDING, "features", "notes")),
     output:
         "results/evaluation/peers/{peer}.audio.parquet",
     log:
@@ -143,8 +145,9 @@ rule evaluate_peer:
         runtime=30,
     params:
         pieces=SOUNDING,
-        config=audio_config(config),
+        config=peer_config(audio_config(config)),
         code=source_digest(
+            "audio_noise.mixing",
             "evaluation.in_audio",
             "evaluation.notes",
             "evaluation.peers",

@@ -17,22 +17,20 @@ PEER_PYTHON = (
 # all pairs of thresholds takes six seconds for half a minute of music.
 FITTING_PIECES = 20
 
-# Modules between a recording and what is counted of it.
+# Modules between what is heard of a piece and what is counted of it.
 AUDIO_MODULES = (
-    "evaluation.audio_noise",
+    "audio_noise.mixing",
     "evaluation.in_audio",
     "evaluation.notes",
-    "features.audio",
     "features.cqt",
     "features.labels",
     "features.shards",
-    "features.stream",
-    "seeds",
     "transcription.models",
     "transcription.notes",
 )
 PEER_MODULES = (
-    "evaluation.audio_noise",
+    "audio_noise.kinds",
+    "audio_noise.mixing",
     "evaluation.in_audio",
     "evaluation.notes",
     "evaluation.peer_basic_pitch",
@@ -54,12 +52,13 @@ def sounding_pieces(splits):
             "notes": row.notes,
             "audio_member": row.audio_member,
             "notes_member": row.notes_member,
+            "mixed": f"results/noise/mixed/{row.piece}.npz",
         }
         for row in PIECES[PIECES["split"].isin(splits)].itertuples()
     ]
 
 
-SOUNDING = sounding_pieces(evaluated_splits())
+SOUNDING = sounding_pieces(audio_splits())
 
 
 def fitting_pieces():
@@ -82,7 +81,7 @@ def peer_job(wildcards):
     fits = wildcards.pieces == "fitting"
     return {
         "pieces": FITTING if fits else sounding_pieces([wildcards.pieces]),
-        "config": audio_config(config),
+        "config": peer_config(audio_config(config)),
     }
 
 

@@ -20,7 +20,10 @@ from at4ramt.config import (
     audio_config,
     check_config,
     evaluation_config,
+    mixing_config,
     notes_config,
+    peer_config,
+    pool_config,
     round_settings,
     training_config,
 )
@@ -168,6 +171,12 @@ def read_files(splits, files):
 def evaluated_splits():
     """Splits to score that the table of pieces has."""
     return [split for split in config["evaluation"]["splits"] if (PIECES["split"] == split).any()]
+
+
+def audio_splits():
+    """Splits to score with noise in the audio that the table of pieces has."""
+    wanted = config["evaluation"]["audio_splits"]
+    return [split for split in wanted if (PIECES["split"] == split).any()]
 
 
 def stem_of(arm, seed, round_number):

@@ -53,6 +53,7 @@ rule extract_cqt:
             "features.cqt",
             "features.labels",
             "features.piece_features",
+            "features.power",
             "features.stream",
         ),
     script:

@@ -8,24 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-import soxr
 from support.models import write_model
 
-from at4ramt.config import audio_config, notes_config
+from at4ramt.audio_noise.babble import cut_excerpts
+from at4ramt.audio_noise.kinds import MIXING_RATE_HZ
+from at4ramt.audio_noise.mixing import mix_piece, mixtures
+from at4ramt.config import audio_config, mixing_config, notes_config, peer_config
 from at4ramt.errors import InputError
-from at4ramt.evaluation.audio_noise import (
-    MIXING_RATE_HZ,
-    measure,
-    noise_gain,
-    noise_seed,
-    noisy_audio,
-    resampled,
-    unit_noise,
-    with_noise,
-)
 from at4ramt.evaluation.collect import collect_table
-from at4ramt.evaluation.in_audio import SoundingPiece, heard, score_in_audio
-from at4ramt.evaluation.notes import NotedPiece, score_notes
+from at4ramt.evaluation.in_audio import SoundingPiece, score_in_audio
+from at4ramt.evaluation.notes import NotedPiece, keras_model, score_notes
 from at4ramt.evaluation.peer_basic_pitch import best_place, stretches
 from at4ramt.evaluation.peers import score_peer
 from at4ramt.evaluation.tables import (
@@ -34,11 +26,11 @@ from at4ramt.evaluation.tables import (
     read_audio_counts,
     read_note_counts,
 )
-from at4ramt.features.audio import open_audio
 from at4ramt.features.cqt import CqtSettings, complex_cqt
 from at4ramt.files import file_digest, write_json
 from at4ramt.training.backend import start_backend
 
+NOISES = ["white", "babble"]
 SNR_DB = [10, -3]
 THRESHOLD = 0.45
 
@@ -46,71 +38,28 @@ THRESHOLD = 0.45
 def made_with(config: dict) -> dict:
     """Return what these tests score with."""
     changed = copy.deepcopy(config)
-    changed["evaluation"] |= {"audio_snr_db": SNR_DB, "note_levels": [0.0]}
+    changed["evaluation"] |= {"audio_noises": NOISES, "audio_snr_db": SNR_DB, "note_levels": [0.0]}
     return changed
-
-
-@pytest.fixture
-def stereo(tmp_path):
-    """A long stereo recording at a rate of its own, and its channels' mean at the mixing rate."""
-    time = np.arange(44_100 * 14) / 44_100
-    tone = 0.3 * np.sin(2 * np.pi * 440 * time) * (time < 9)
-    path = tmp_path / "stereo.wav"
-    soundfile.write(path, np.stack([tone, tone / 2], axis=1), 44_100, subtype="FLOAT")
-    mono = soxr.resample((0.75 * tone).astype(np.float32), 44_100, MIXING_RATE_HZ, "HQ")
-    return path, mono
-
-
-@pytest.mark.parametrize("snr_db", [20, 0, -8])
-def test_noise_has_the_power_that_was_asked_for(stereo, snr_db):
-    path, mono = stereo
-    with open_audio(path) as audio:
-        noisy = np.concatenate(list(noisy_audio(audio, snr_db, 7)))
-        clean = np.concatenate(list(noisy_audio(audio, None, 7)))
-        samples, power = measure(audio)
-    assert len(noisy) == len(clean) == samples == len(mono)
-    assert np.allclose(clean, mono, atol=1e-5)
-    added = (noisy - clean).astype(np.float64)
-    found = 10 * np.log10(np.mean(mono.astype(np.float64) ** 2) / np.mean(added**2))
-    assert found == pytest.approx(snr_db, abs=0.05)
-    assert np.corrcoef(added[1:], added[:-1])[0, 1] == pytest.approx(0, abs=0.01)
-    # In blocks or in one, it is the same noise.
-    unit = np.random.default_rng(7).standard_normal(samples)
-    assert np.allclose(np.concatenate(list(unit_noise(samples, 7))), unit, atol=1e-6)
-    assert np.allclose(noisy, clean + noise_gain(power, snr_db) * unit, atol=1e-5)
-    whole = with_noise(clean, snr_db, np.random.default_rng(7))
-    assert np.allclose(noisy, whole, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, write_pieces, demo_config):
     folder = tmp_path_factory.mktemp("sounding")
-    return [
+    pieces = [
         SoundingPiece(
             path.stem, "I", "test", str(path), str(path.with_suffix(".wav")),
-            str(path.with_suffix(".txt")),
+            str(path.with_suffix(".txt")), mixed=str(path.with_suffix(".npz")),
         )
         for path in write_pieces(folder, ["first", "second"])
     ]  # fmt: skip
-
-
-def test_the_sum_of_two_transforms_is_that_of_the_mixture(written, demo_config):
-    config = audio_config(made_with(demo_config))
-    settings = CqtSettings.from_config(config["features"])
-    piece = written[1]
-    found = {condition["snr_db"]: magnitudes for condition, magnitudes in heard(
-        piece, settings, config
-    )}  # fmt: skip
-    seed = noise_seed(config["noise_seed"], piece.name)
-    for snr_db in SNR_DB:
-        with open_audio(piece.audio) as audio:
-            mixed = np.concatenate(list(resampled(noisy_audio(audio, snr_db, seed), 16_000)))
-        expected = np.abs(complex_cqt(mixed, settings))[: len(found[snr_db]), settings.core]
-        assert len(found[snr_db]) - len(expected) in (0, 1)
-        off = np.abs(found[snr_db][: len(expected)] - expected)[3:-3].max()
-        # The tone was resampled on the way, which smooths its edges; features are half precision.
-        assert off < 0.01 * expected.max()
-        assert np.median(found[snr_db]) > 3 * np.median(found[np.inf])
+    excerpts = str(folder / "excerpts.npz")
+    cut_excerpts([(piece.name, piece.audio, "") for piece in pieces], excerpts, seed=0)
+    for piece in pieces:
+        mix_piece(
+            piece.name, piece.features, piece.audio, piece.mixed,
+            config=mixing_config(made_with(demo_config)), excerpts=excerpts,
+        )  # fmt: skip
+    return pieces
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +90,8 @@ def scored(written, demo_config):
 
 def test_without_noise_notes_are_those_of_the_other_table(scored):
     _, table, notes = scored
-    clean = table[(table["noise"] == "none") & table["criterion"].str.startswith("onset")]
+    ours = (table["noise"] == "none") & (table["system"] == "base")
+    clean = table[ours & table["criterion"].str.startswith("onset")]
     same = [
         "split",
         "instrument",
@@ -164,17 +114,84 @@ def test_without_noise_notes_are_those_of_the_other_table(scored):
 
 def test_each_condition_is_there_and_noise_changes_what_is_found(scored):
     _, table, _ = scored
-    assert len(table) == 2 * 3 * 2 * 4
-    assert sorted(table["snr_db"].unique()) == [-3, 10, np.inf]
+    # Of two pieces, the base and the base without medians: notes without noise and in white noise.
     frames = table[table["criterion"] == "frames"]
+    assert len(frames) == 2 * 2 * 5 * 2 and len(table) == len(frames) + 2 * 2 * 3 * 2 * 3
+    assert set(table.loc[table["criterion"] != "frames", "noise"]) == {"none", "white"}
+    assert set(zip(table["noise"], table["snr_db"], strict=True)) == {
+        ("none", np.inf),
+        *itertools.product(NOISES, map(float, SNR_DB)),
+    }
+    assert set(table["system"]) == {"base", "offset_removed"}
     assert frames.groupby("piece")["reference"].nunique().eq(1).all()
-    assert frames.groupby(["piece", "threshold_kind"])["estimated"].nunique().gt(1).any()
+    assert frames.groupby(["piece", "threshold_kind"])["estimated"].nunique().gt(4).any()
+
+
+def test_frames_are_those_of_the_network_on_the_mixture(scored, written, demo_config):
+    model_path, table, _ = scored
+    features = demo_config["features"]
+    settings = CqtSettings.from_config(features)
+    model, _ = keras_model(str(model_path), features, threads=1)
+    config = audio_config(made_with(demo_config))
+    for piece, condition, system in itertools.product(
+        written, ("none_inf", "white_-3", "babble_10"), ("base", "offset_removed")
+    ):
+        if condition == "none_inf":
+            samples, _ = soundfile.read(piece.audio, dtype="float32")
+            magnitudes = np.abs(complex_cqt(samples, settings))[:, settings.core]
+        else:
+            with mixtures(piece.mixed, config) as mixed:
+                magnitudes = mixed[condition].astype(np.float32)
+        if system == "offset_removed":
+            magnitudes = np.stack([frame - np.median(frame) for frame in magnitudes])
+        silence = np.zeros((model.margin_frames, magnitudes.shape[1]), np.float32)
+        answer = model.probabilities(np.concatenate([silence, magnitudes, silence])) >= 0.5
+        noise, snr_db = condition.split("_")
+        found = table[
+            (table["piece"] == piece.name)
+            & (table["noise"] == noise)
+            & (table["snr_db"] == float(snr_db))
+            & (table["system"] == system)
+            & (table["threshold_kind"] == "default")
+            & (table["criterion"] == "frames")
+        ]
+        # Clean features are half precision, which decides what lies on the threshold.
+        assert found["estimated"].item() == pytest.approx(answer.sum(), rel=0.01)
+
+
+def test_half_precision_of_the_mixtures_moves_no_score(scored, written, demo_config):
+    settings = CqtSettings.from_config(demo_config["features"])
+    model, _ = keras_model(str(scored[0]), demo_config["features"], threads=1)
+    random = np.random.default_rng(2)
+    cells = changed = 0
+    for piece in written:
+        samples, _ = soundfile.read(piece.audio, dtype="float32")
+        noisy = samples + 0.05 * random.standard_normal(len(samples)).astype(np.float32)
+        whole = np.abs(complex_cqt(noisy, settings))[:, settings.core]
+        margin = ((model.margin_frames,) * 2, (0, 0))
+        exact, rounded = (
+            model.probabilities(np.pad(heard.astype(np.float32), margin))
+            for heard in (whole, whole.astype(np.float16))
+        )
+        assert np.abs(exact - rounded).max() < 2e-3
+        cells += exact.size
+        changed += np.count_nonzero((exact >= THRESHOLD) != (rounded >= THRESHOLD))
+    assert changed < 1e-3 * cells
+
+
+def test_mixtures_of_other_settings_are_refused(scored, written, demo_config, tmp_path):
+    other = made_with(demo_config)
+    other["evaluation"]["audio_noises"] = ["white"]
+    with pytest.raises(InputError, match=r"first\.npz: was made with evaluation\.audio_noises"):
+        score_in_audio(
+            str(scored[0]), written, str(tmp_path / "a"), config=audio_config(other), threads=1
+        )
 
 
 @pytest.fixture
 def answered(tmp_path, written, demo_config):
     """A made-up answer to both pieces, the thresholds' use told apart by its notes."""
-    config = audio_config(made_with(demo_config))
+    config = peer_config(audio_config(made_with(demo_config)))
     random = np.random.default_rng(5)
     rows = []
     conditions = [("none", np.inf), *(("white", float(ratio)) for ratio in SNR_DB)]
@@ -253,26 +270,32 @@ def test_answers_of_other_settings_or_pieces_are_refused(answered, written, tmp_
     assert not (tmp_path / "p").exists()
 
 
-def test_models_and_peers_are_collected_and_pooled(scored, answered, written, tmp_path):
+def test_models_and_peers_are_collected_and_pooled(
+    scored, answered, written, tmp_path, demo_config
+):
     model, table, _ = scored
     path, _, config = answered
     peer, card = str(tmp_path / "basic_pitch.audio.parquet"), tmp_path / "model.json"
     score_peer("basic_pitch", [str(path)], written, peer, config=config)
     write_json(card, {"model_sha256": file_digest(model)})
     parts, collected = [str(model.with_name("audio.parquet"))], str(tmp_path / "audio.parquet")
-    collect_table(parts, [str(card)], collected, made_with=config, peers=[peer])
+    ours = audio_config(made_with(demo_config))
+    collect_table(parts, [str(card)], collected, made_with=ours, peers=[peer])
     counts = read_audio_counts(collected)
-    assert len(counts) == 2 * len(table)
+    assert len(counts) == len(table) + 2 * 3 * 2 * 4
     scores = audio_scores(counts, draws=20, base_seed=0)
     of_peer = counts[counts["system"] == "basic_pitch"]
     for row in scores[scores["system"] == "basic_pitch"].to_dict("records"):
         same = np.logical_and.reduce(
-            [of_peer[name] == row[name] for name in ("snr_db", "threshold_kind", "criterion")]
+            [
+                of_peer[name] == row[name]
+                for name in ("noise", "snr_db", "threshold_kind", "criterion")
+            ]
         )
         sums = of_peer.loc[same, ["reference", "estimated", "matched"]].sum()
         expected = 2 * sums["matched"] / (sums["reference"] + sums["estimated"])
         assert row["f1"] == pytest.approx(expected)
-    other = copy.deepcopy(config)
+    other = copy.deepcopy(ours)
     other["noise_seed"] += 1
     with pytest.raises(InputError, match="noise_seed"):
         collect_table([], [], collected, made_with=other, peers=[peer])

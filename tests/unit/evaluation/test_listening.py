@@ -138,7 +138,9 @@ def test_an_excerpt_lies_within_its_recording(tmp_path, seconds, start, expected
 def test_noise_is_white_and_as_strong_as_it_says():
     time = np.arange(10 * LISTENING_RATE) / LISTENING_RATE
     clean = (0.2 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
-    noise = (with_noise(clean, 6.0, np.random.default_rng(1)) - clean).astype(np.float64)
+    noise = (with_noise(clean, LISTENING_RATE, 6.0, np.random.default_rng(1)) - clean).astype(
+        np.float64
+    )
     ratio = 10 * np.log10(np.square(clean, dtype=np.float64).mean() / np.square(noise).mean())
     assert ratio == pytest.approx(6.0, abs=0.05)
     power = np.square(np.abs(np.fft.rfft(noise)))

@@ -13,6 +13,7 @@ import soundfile
 
 from at4ramt.errors import InputError
 from at4ramt.features.piece_features import extract_piece
+from at4ramt.features.power import active_power
 from at4ramt.features.shards import build_shard, check_shards, fixed_list_values, read_shard
 
 FEATURES = {
@@ -95,14 +96,18 @@ def test_counts_and_rows_equal_a_count_by_pandas(
 
     found = pd.read_parquet(out)
     assert list(found) == [
-        "piece", "frame", "time_seconds", "level", "centre", "labels", "margin_labels", "real",
-        "imag",
+        "piece", "frame", "time_seconds", "level", "centre", "rms", "labels", "margin_labels",
+        "real", "imag",
     ]  # fmt: skip
     assert found["piece"].astype(str).tolist() == expected["piece"].tolist()
     np.testing.assert_array_equal(found["centre"], centre)
     np.testing.assert_allclose(found["time_seconds"], expected["frame"] * 0.032, rtol=1e-6)
     for name in ("frame", "level"):
         np.testing.assert_array_equal(found[name], expected[name])
+    for path in features:
+        samples, rate = soundfile.read(path.with_suffix(".wav"), dtype="float32")
+        rms = found.loc[found["piece"] == path.stem, "rms"]
+        np.testing.assert_allclose(rms, active_power(samples, rate) ** 0.5, rtol=1e-6)
     for name in ("labels", "margin_labels", "real", "imag"):
         assert found[name][0].dtype == (np.uint8 if "labels" in name else np.float16)
         np.testing.assert_array_equal(np.stack(list(found[name])), np.stack(list(expected[name])))

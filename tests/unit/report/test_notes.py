@@ -54,6 +54,53 @@ def test_the_table_of_systems_has_noise_ascending_and_the_peer_after_our_models(
     assert page.count("<td>clean</td>") == (written["snr_db"] == float("inf")).sum()
 
 
+def test_each_noise_has_its_panels_and_its_rows(
+    made_up_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    style.start_figures()
+    counts = read_audio_counts(made_up_run / "results/evaluation/audio.parquet")
+    white = audio_scores(counts, draws=50, base_seed=0)
+    assert systems.panels(white) == [("frames", "white"), ("onset", "white")]
+    # A room, in which the peer is not heard and no notes are formed, and a little worse.
+    room = counts[
+        (counts["noise"] == "white")
+        & (counts["criterion"] == "frames")
+        & (counts["system"] != "basic_pitch")
+    ].assign(noise="room")
+    room["matched"] -= room["matched"] // 5
+    table = systems.order_rows(
+        audio_scores(pd.concat([counts, room], ignore_index=True), draws=50, base_seed=0)
+    )
+    assert systems.panels(table) == [("frames", "white"), ("frames", "room"), ("onset", "white")]
+    assert list(dict.fromkeys(table["noise"])) == ["none", "white", "room"]
+    drawn = []
+    monkeypatch.setattr(
+        style, "draw_intervals", lambda axes, *run, shift: drawn.append((axes, *run))
+    )
+    systems.plot_systems(table, tmp_path / "systems.svg")
+    # The peer has no points in the room, and its line in the legend all the same.
+    for axes, system, across, along, *_ in drawn:
+        silent = system == "basic_pitch" and "reverberation" in axes.get_xlabel()
+        assert list(across) == ([] if silent else [0, 1, 2]) and len(along) == len(across)
+    one = table[
+        (table["noise"].isin(["none", "room"]))
+        & (table["split"] == "test")
+        & (table["criterion"] == "frames")
+        & (table["threshold_kind"] == "fitted")
+        & (table["system"] == "base")
+    ].sort_values("snr_db", ascending=False)
+    found = [
+        list(along)
+        for axes, system, _, along, *_ in drawn
+        if system == "base" and "reverberation" in axes.get_xlabel()
+    ]
+    assert found[0] == list(one["f1"])
+    assert len(drawn) == 2 * 3 * len(set(white["system"]))
+    systems.write_systems(table, tmp_path / "systems.csv", tmp_path / "systems.html")
+    page = (tmp_path / "systems.html").read_text()
+    assert page.count("<td>room</td>") == (table["noise"] == "room").sum()
+
+
 @pytest.fixture
 def content(made_up_run: Path) -> dict:
     return listening.read_listening(made_up_run / "results/evaluation/listening.json")

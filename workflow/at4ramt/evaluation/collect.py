@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from at4ramt.config import peer_config
 from at4ramt.errors import InputError
 from at4ramt.evaluation.metrics import probabilities
 from at4ramt.evaluation.snr import magnitude_statistics, snr_table
@@ -47,7 +48,7 @@ def collect_table(
         parts: a part for each model.
         cards: the models' cards, in the same order.
         path: the file to write.
-        made_with: what :func:`at4ramt.config.evaluation_config` gives.
+        made_with: what :func:`at4ramt.config.evaluation_config` gives, or that of the table.
         peers: parts of systems that are no models of ours.
 
     Raises:
@@ -58,7 +59,7 @@ def collect_table(
     check_parts({part: frame.attrs for part, frame in tables.items()}, cards, made_with)
     for part in peers:
         tables[part] = pd.read_parquet(part)
-        check_made_with(part, tables[part].attrs, made_with)
+        check_made_with(part, tables[part].attrs, peer_config(made_with))
     table = pd.concat(tables.values(), ignore_index=True)
     # What a single model's part says of itself is not true of the whole.
     table.attrs = {}

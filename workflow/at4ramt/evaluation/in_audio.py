@@ -1,16 +1,16 @@
-"""Notes and frames found in recordings with white noise in the audio.
+"""Notes and frames found in recordings with noise in the audio.
 
 All systems are counted here alike, ours and their peers: against the notes that the corpus
 has, extended by the pedal, in the model's range of pitches, at the full frame rate and in
 all frames. The criteria:
 
-* ``onset``, ``onset_offset``: notes, as :mod:`at4ramt.evaluation.notes` matches them;
 * ``frames``: cells of frame and pitch that the system says sound, before any note is formed;
-* ``note_frames``: cells of frame and pitch within the notes that it writes.
+* ``note_frames``: cells of frame and pitch within the notes that it writes;
+* ``onset``, ``onset_offset``: notes, as :mod:`at4ramt.evaluation.notes` matches them.
 
-Our networks hear the constant-Q transform of the recording with noise. It is linear: the
-noise is transformed once and added to the features at each ratio, which is what the
-transform of the mixture would be (tests/unit/evaluation/test_in_audio.py).
+Notes are formed without noise and in white noise, which the peers hear too; in other noise frames
+are counted alone. Our networks hear the transform of the mixture, which is made once for all
+of them (:mod:`at4ramt.audio_noise.mixing`).
 """
 
 from __future__ import annotations
@@ -24,17 +24,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from at4ramt.evaluation.audio_noise import measure, noise_gain, noise_seed, resampled, unit_noise
-from at4ramt.evaluation.notes import OFFSET_SHARES, keras_model, match_notes, notes_in_range
+from at4ramt.audio_noise.mixing import condition_name, conditions, mixtures
+from at4ramt.evaluation.notes import (
+    OFFSET_SHARES,
+    core_magnitudes,
+    keras_model,
+    match_notes,
+    notes_in_range,
+)
 from at4ramt.evaluation.tables import audio_schema, conform, write_part
-from at4ramt.features.audio import open_audio
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.labels import frame_labels, read_labels
 from at4ramt.features.shards import fixed_list_values, read_features
-from at4ramt.features.stream import cqt_blocks
 from at4ramt.transcription.notes import NoteSettings, notes_from_probabilities
 
 log = logging.getLogger("at4ramt")
+
+NOTED_NOISES = ("none", "white")
+"""Noise in which notes are scored, beside frames."""
 
 Frames = npt.NDArray[np.bool_]
 Notes = npt.NDArray[np.void]
@@ -44,7 +51,7 @@ Counts = dict[str, tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class SoundingPiece:
-    """A piece to score: where its features, its recording and its notes are."""
+    """A piece to score: where its features, its recording, its notes and its mixtures are."""
 
     name: str
     instrument: str
@@ -54,6 +61,7 @@ class SoundingPiece:
     notes: str
     audio_member: str = ""
     notes_member: str = ""
+    mixed: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,13 +70,6 @@ class Reference:
 
     frames: Frames
     notes: Notes
-
-
-def conditions(snr_db: Sequence[float]) -> Iterator[dict[str, Any]]:
-    """Yield the columns ``noise`` and ``snr_db`` of each condition: none, then each ratio."""
-    yield {"noise": "none", "snr_db": np.inf}
-    for ratio in snr_db:
-        yield {"noise": "white", "snr_db": float(ratio)}
 
 
 def read_reference(piece: SoundingPiece, settings: CqtSettings) -> Reference:
@@ -151,7 +152,8 @@ def score_in_audio(
     """Write the counts of one model, a row a piece, condition, threshold and criterion.
 
     Thresholds are 0.5 (``default``) and the one fitted to the model (``fitted``), for frames
-    and notes alike.
+    and notes alike. The base is scored a second time as system ``offset_removed``, which hears
+    magnitudes with each frame's median taken off.
 
     Args:
         model_path: the model.
@@ -161,7 +163,7 @@ def score_in_audio(
         threads: CPU threads.
 
     Raises:
-        InputError: if the model, a feature file, a recording or a note list is unusable.
+        InputError: if the model, a feature file, a file of mixtures or a note list is unusable.
     """
     settings = CqtSettings.from_config(config["features"])
     model, digest = keras_model(model_path, config["features"], threads=threads)
@@ -169,25 +171,33 @@ def score_in_audio(
         kind: NoteSettings.for_features(settings, threshold, **config["transcription"])
         for kind, threshold in (("default", 0.5), ("fitted", model.card["threshold_fitted"]))
     }
+    arm = model.card["arm"]
+    systems = [arm, "offset_removed"] if arm == "base" else [arm]
     rows: list[dict[str, Any]] = []
     for piece in pieces:
         reference = read_reference(piece, settings)
         for condition, magnitudes in heard(piece, settings, config):
-            padded = np.pad(magnitudes, ((model.margin_frames, model.margin_frames), (0, 0)))
-            probabilities = model.probabilities(padded)
-            about = {
-                "system": model.card["arm"],
-                "seed": model.card["seed"],
-                "split": piece.split,
-                "instrument": piece.instrument,
-                "piece": piece.name,
-                **condition,
-            }
-            for kind, rule in rules.items():
-                notes = notes_from_probabilities(probabilities, rule, magnitudes)
-                active = probabilities >= np.float32(rule.threshold)
-                counts = count_all(reference, active, notes, notes, settings)
-                rows += rows_of(about, kind, counts)
+            for system in systems:
+                seen = without_median(magnitudes) if system == "offset_removed" else magnitudes
+                padded = np.pad(seen, ((model.margin_frames, model.margin_frames), (0, 0)))
+                probabilities = model.probabilities(padded)
+                about = {
+                    "system": system,
+                    "seed": model.card["seed"],
+                    "split": piece.split,
+                    "instrument": piece.instrument,
+                    "piece": piece.name,
+                    **condition,
+                }
+                for kind, rule in rules.items():
+                    active = probabilities >= np.float32(rule.threshold)
+                    counts = {"frames": count_frames(reference.frames, active)}
+                    if condition["noise"] in NOTED_NOISES:
+                        # Less than nothing has no logarithm.
+                        sound = np.maximum(seen, 0)
+                        notes = notes_from_probabilities(probabilities, rule, sound)
+                        counts = count_all(reference, active, notes, notes, settings)
+                    rows += rows_of(about, kind, counts)
         log.info("%s: %d notes", piece.name, len(reference.notes))
     write_part(conform(pd.DataFrame(rows), audio_schema, path), path, digest, config)
 
@@ -197,34 +207,21 @@ def heard(
 ) -> Iterator[tuple[dict[str, Any], npt.NDArray[np.float32]]]:
     """Yield each condition with the core's magnitudes, ``(frames, bins)``, of all frames.
 
-    Without noise they are those of the feature file.
+    Without noise they are those of the feature file, with it those of :func:`mix_piece`.
+
+    Raises:
+        InputError: if a file is unusable or was made with other settings.
     """
-    table = read_features(piece.features, columns=["real", "imag"])
-    real, imag = (
-        fixed_list_values(table, name)[:, settings.core].astype(np.float32)
-        for name in ("real", "imag")
-    )
-    snr_db = config["evaluation"]["audio_snr_db"]
-    noise, power = np.zeros((0, 0), np.complex64), 0.0
-    if snr_db:
-        noise, power = transformed_noise(piece, settings, config["noise_seed"], len(real))
-    for condition in conditions(snr_db):
-        if condition["noise"] == "none":
-            yield condition, np.hypot(real, imag)
-        else:
-            gain = np.float32(noise_gain(power, condition["snr_db"]))
-            yield condition, np.hypot(real + gain * noise.real, imag + gain * noise.imag)
+    noises, ratios = (config["evaluation"][key] for key in ("audio_noises", "audio_snr_db"))
+    clean, *noisy = conditions(noises, ratios)
+    yield clean, core_magnitudes(piece.features, settings)[0]
+    if noisy:
+        with mixtures(piece.mixed, config) as mixed:
+            for condition in noisy:
+                name = condition_name(condition["noise"], condition["snr_db"])
+                yield condition, mixed[name].astype(np.float32)
 
 
-def transformed_noise(
-    piece: SoundingPiece, settings: CqtSettings, seed: int, frames: int
-) -> tuple[npt.NDArray[np.complex64], float]:
-    """Return the core's transform of unit noise, ``(frames, bins)``, and the recording's power."""
-    with open_audio(piece.audio, piece.audio_member) as audio:
-        samples, power = measure(audio)
-    blocks = resampled(unit_noise(samples, noise_seed(seed, piece.name)), settings.sample_rate_hz)
-    core = [block[:, settings.core] for block in cqt_blocks(blocks, settings)]
-    noise = np.concatenate(core)
-    # Resampled on another way, the recording may have a sample less or more, and so a frame.
-    lacking = max(0, frames - len(noise))
-    return np.pad(noise, ((0, lacking), (0, 0)))[:frames], power
+def without_median(magnitudes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return magnitudes ``(frames, bins)`` with each frame's median taken off."""
+    return magnitudes - np.median(magnitudes, axis=1, keepdims=True)

@@ -21,10 +21,10 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from at4ramt.audio_noise.mixing import with_noise
 from at4ramt.corpus.pianos import RATE, load_piano
 from at4ramt.corpus.plain_piano import plain_piano
 from at4ramt.corpus.sampler import Piano, synthesise
-from at4ramt.evaluation.audio_noise import with_noise
 from at4ramt.evaluation.notes import match_notes, notes_in_range
 from at4ramt.features.audio import open_audio
 from at4ramt.features.labels import read_labels
@@ -122,7 +122,7 @@ def _excerpt(
     """Return one excerpt as :func:`write_excerpts` describes it."""
     clean, start, lead, whole = cut(piece)
     random = np.random.default_rng(purpose_seed(seed, "listening noise", piece.name))
-    noisy = with_noise(clean, SNR_DB, random)
+    noisy = with_noise(clean, LISTENING_RATE, SNR_DB, random)
     features = next(iter(models.values())).features
     reference = notes_in_range(read_labels(piece.notes, whole, piece.notes_member), features)
     reference = notes_within(reference, start, LISTENING_SECONDS)

@@ -24,12 +24,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from at4ramt.audio_noise.kinds import MIXING_RATE_HZ
+from at4ramt.audio_noise.mixing import conditions, noise_seed, noisy_audio, piece_power
 from at4ramt.corpus.maps import LABEL
 from at4ramt.errors import InputError
-from at4ramt.evaluation.audio_noise import MIXING_RATE_HZ, noise_seed, noisy_audio
 from at4ramt.evaluation.in_audio import (
     SoundingPiece,
-    conditions,
     count_frames,
     count_notes,
     read_reference,
@@ -222,7 +222,7 @@ def fit(
     Args:
         pieces: those of validation.
         path: the file to write.
-        config: what :func:`at4ramt.config.audio_config` gives.
+        config: what :func:`at4ramt.config.peer_config` gives.
         threads: CPU threads.
 
     Raises:
@@ -245,7 +245,7 @@ def fit(
         reference = read_reference(piece, settings)
         frames = len(reference.frames)
         with open_audio(piece.audio, piece.audio_member) as audio:
-            parts = list(model.parts(noisy_audio(audio, None, 0)))
+            parts = list(model.parts(noisy_audio(audio, 0.0, None, 0)))
         for place, (onset, frame) in enumerate(grid):
             notes = notes_in_range(notes_of(parts, onset, frame), settings)
             counts["notes"][place] += count_notes(reference.notes, notes, "onset")
@@ -300,21 +300,23 @@ def answer(
         pieces: the pieces.
         thresholds_path: what :func:`fit` wrote.
         path: the file to write.
-        config: what :func:`at4ramt.config.audio_config` gives.
+        config: what :func:`at4ramt.config.peer_config` gives.
         threads: CPU threads.
 
     Raises:
-        InputError: if a recording is unusable.
+        InputError: if a recording or a feature file is unusable.
     """
     thresholds = read_json(thresholds_path)
+    evaluation = config["evaluation"]
     model = BasicPitch(threads)
     tables = []
     for piece in pieces:
-        for condition in conditions(config["evaluation"]["audio_snr_db"]):
+        for condition in conditions(evaluation["audio_noises"], evaluation["audio_snr_db"]):
             snr_db = None if condition["noise"] == "none" else condition["snr_db"]
-            seed = noise_seed(config["noise_seed"], piece.name)
+            seed = noise_seed(config["noise_seed"], "white", piece.name)
+            power = piece_power(piece.features)
             with open_audio(piece.audio, piece.audio_member) as audio:
-                parts = list(model.parts(noisy_audio(audio, snr_db, seed)))
+                parts = list(model.parts(noisy_audio(audio, power, snr_db, seed)))
             pairs = {
                 "notes_default": (ONSET_THRESHOLD, FRAME_THRESHOLD),
                 "notes_fitted": tuple(thresholds["notes"]),

@@ -12,16 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from at4ramt.audio_noise.mixing import conditions
 from at4ramt.corpus.maps import LABEL
 from at4ramt.errors import InputError
-from at4ramt.evaluation.in_audio import (
-    SoundingPiece,
-    conditions,
-    count_all,
-    read_reference,
-    rolled,
-    rows_of,
-)
+from at4ramt.evaluation.in_audio import SoundingPiece, count_all, read_reference, rolled, rows_of
 from at4ramt.evaluation.tables import audio_schema, conform, write_part
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.training.lineage import check_made_with
@@ -60,13 +54,14 @@ def score_peer(
         answers: its answers, a Parquet file a split.
         pieces: the pieces that are scored.
         path: Parquet file to write, with the columns :data:`audio_schema`.
-        config: what :func:`at4ramt.config.audio_config` gives.
+        config: what :func:`at4ramt.config.peer_config` gives.
 
     Raises:
         InputError: if answers lack a piece or are of other settings, or a feature file or a note
             list is unusable.
     """
     settings = CqtSettings.from_config(config["features"])
+    evaluation = config["evaluation"]
     tables = [read_answers(answer, config) for answer in answers]
     answered = {piece for table in tables for piece in table.attrs["pieces"]}
     found = {
@@ -83,7 +78,7 @@ def score_peer(
                 "that is scored; delete these files and run snakemake again"
             )
         reference = read_reference(piece, settings)
-        for condition in conditions(config["evaluation"]["audio_snr_db"]):
+        for condition in conditions(evaluation["audio_noises"], evaluation["audio_snr_db"]):
             about = {
                 "system": name,
                 "seed": PEER_SEED,

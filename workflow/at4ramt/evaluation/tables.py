@@ -86,10 +86,11 @@ audio_schema: dict[str, str] = {
 }
 """Columns of audio.parquet: a system (an arm's last round, or a peer, whose seed is -1), a piece
 and the noise in its audio (infinite dB without), and what of it was found: notes for
-the criteria ``onset`` and ``onset_offset``, else cells of frame and pitch."""
+the criteria ``onset`` and ``onset_offset``, else cells of frame and pitch. Only ``frames`` is there
+in every noise."""
 
 AUDIO_CRITERIA = ("frames", "note_frames", "onset", "onset_offset")
-AUDIO_NOISES = ("none", "white")
+AUDIO_NOISES = ("none", "white", "pink", "brown", "hum", "babble", "room")
 AUDIO_THRESHOLD_KINDS = ("default", "fitted")
 
 ARM_ORDER = ("base", "offset_removed", "mean_removed", "clean", "augmented", "fixed", "adversarial")
@@ -278,10 +279,10 @@ def write_audio_counts(counts: pd.DataFrame, path: str | Path) -> None:
 def audio_scores(counts: pd.DataFrame, *, draws: int, base_seed: int) -> pd.DataFrame:
     """Return precision, recall and F1 with intervals, of each system in the audio's noise.
 
-    One row for each split, system, noise (``snr_db``), threshold and criterion; columns as
+    One row for each split, system, noise, ``snr_db``, threshold and criterion; columns as
     :func:`~at4ramt.evaluation.bootstrap.intervals` has them. Counts are pooled over the pieces.
     """
-    keys = ["split", "system", "snr_db", "threshold_kind", "criterion"]
+    keys = ["split", "system", "noise", "snr_db", "threshold_kind", "criterion"]
     return _pooled(counts, keys, draws=draws, base_seed=base_seed)
 
 

@@ -39,6 +39,10 @@ class FrameMatrix:
         instruments: instrument of each piece.
         padding: rows of silence between pieces.
         edge: rows of silence before the first piece and after the last.
+        real: real part of the transform, float16, ``(rows, bins)``, zero in padding rows; None
+            unless it was asked for.
+        imag: imaginary part likewise.
+        rms: root of the active power of a row's piece, float32, ``(rows,)``, likewise.
     """
 
     magnitudes: npt.NDArray[np.float32]
@@ -50,6 +54,9 @@ class FrameMatrix:
     instruments: tuple[str, ...]
     padding: int
     edge: int
+    real: npt.NDArray[np.float16] | None = None
+    imag: npt.NDArray[np.float16] | None = None
+    rms: npt.NDArray[np.float32] | None = None
 
     @property
     def frames(self) -> int:
@@ -80,7 +87,12 @@ class FrameMatrix:
 
 
 def load_frames(
-    shards: Sequence[str | Path], *, padding: int, margin_bins: int, edge: int = 0
+    shards: Sequence[str | Path],
+    *,
+    padding: int,
+    margin_bins: int,
+    edge: int = 0,
+    transform: bool = False,
 ) -> FrameMatrix:
     """Read shards into one frame matrix.
 
@@ -90,6 +102,8 @@ def load_frames(
         margin_bins: bins on either side of the 168 that only transposition uses;
             they are left out.
         edge: rows of silence at both ends; at least ``padding``.
+        transform: whether the complex transform and each piece's power are wanted too, to which
+            noise can be added as if to the audio; twice the memory.
 
     Raises:
         InputError: if a shard is corrupt, if there are none, or if none of them
@@ -119,16 +133,25 @@ def load_frames(
     frame = np.full(rows, ROW_OF_PADDING, np.int32)
     centre = np.zeros(rows, bool)
     magnitudes, labels = np.zeros((rows, 0), np.float32), np.zeros((rows, 0), np.uint8)
+    parts = {name: np.zeros((rows, 0), np.float16) for name in ("real", "imag") if transform}
+    rms = np.zeros(rows, np.float32) if transform else None
+    columns = ["frame", "centre", "labels", "real", "imag"] + (["rms"] if transform else [])
     first = 0
     for path in shards:
-        for part in shard_parts(path, ["frame", "centre", "labels", "real", "imag"]):
+        for part in shard_parts(path, columns):
             to = place[first : first + len(part)]
             first += len(part)
-            heard, written = _core_magnitudes(part, margin_bins), fixed_list_values(part, "labels")
+            real, imag = (_core_values(part, name, margin_bins) for name in ("real", "imag"))
+            heard = np.hypot(real.astype(np.float32), imag.astype(np.float32))
+            written = fixed_list_values(part, "labels")
             if not magnitudes.size:
                 magnitudes = aligned_zeros((rows, heard.shape[1]), np.float32)
                 labels = aligned_zeros((rows, written.shape[1]), np.uint8)
+                parts = {name: aligned_zeros(magnitudes.shape, np.float16) for name in parts}
             magnitudes[to], labels[to] = heard, written
+            if rms is not None:
+                parts["real"][to], parts["imag"][to] = real, imag
+                rms[to] = part.column("rms").to_numpy()
             frame[to] = part.column("frame").to_numpy()
             centre[to] = part.column("centre").to_numpy(zero_copy_only=False)
     if not centre.any():
@@ -138,7 +161,17 @@ def load_frames(
             "lower that key or check the audio and notes of these pieces"
         )
     return FrameMatrix(
-        magnitudes, labels, centre, piece, frame, tuple(names), tuple(instruments), padding, edge
+        magnitudes,
+        labels,
+        centre,
+        piece,
+        frame,
+        tuple(names),
+        tuple(instruments),
+        padding,
+        edge,
+        rms=rms,
+        **parts,
     )
 
 
@@ -150,8 +183,6 @@ def aligned_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[A
     return memory[first : first + size].view(dtype).reshape(shape)
 
 
-def _core_magnitudes(table: pa.Table, margin_bins: int) -> npt.NDArray[np.float32]:
-    real = fixed_list_values(table, "real")
-    core = slice(margin_bins, real.shape[1] - margin_bins)
-    imaginary = fixed_list_values(table, "imag")[:, core].astype(np.float32)
-    return np.hypot(real[:, core].astype(np.float32), imaginary)
+def _core_values(table: pa.Table, column: str, margin_bins: int) -> npt.NDArray[np.float16]:
+    values = fixed_list_values(table, column)
+    return values[:, margin_bins : values.shape[1] - margin_bins]

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from at4ramt.features.audio import AudioFile, audio_blocks, open_audio
 from at4ramt.features.cqt import CqtSettings, complex_cqt, core_level
 from at4ramt.features.labels import check_lengths, frame_labels, read_labels
+from at4ramt.features.power import ActivePower
 from at4ramt.features.stream import cqt_blocks
 from at4ramt.files import whole_file
 
@@ -141,7 +142,8 @@ def extract_piece(
     Args:
         audio_path: the recording, any format that :func:`open_audio` takes.
         notes_path: its notes, in any format that :func:`read_labels` takes.
-        out: the Parquet file; its columns are described in its schema's metadata.
+        out: the Parquet file; its columns are described in its schema's metadata, which also has
+            the recording's active power (:mod:`at4ramt.features.power`).
         piece: name of the piece.
         instrument: name of the instrument.
         features: the config's section of that name.
@@ -154,7 +156,7 @@ def extract_piece(
     settings = CqtSettings.from_config(features)
     with open_audio(audio_path, audio_member) as audio:
         notes = read_labels(notes_path, audio.seconds, notes_member)
-        real, imag, samples = _transform(audio, settings)
+        real, imag, samples, power = _transform(audio, settings)
     seconds = samples / settings.sample_rate_hz
     frames = len(real)
     # Of the numbers that are stored, so that a reader of the file gets the same.
@@ -177,6 +179,7 @@ def extract_piece(
             "piece": piece,
             "instrument": instrument,
             "seconds": repr(seconds),
+            "active_power": repr(power),
             "features": json.dumps(settings.as_dict(), sort_keys=True),
         },
     )
@@ -205,14 +208,18 @@ def extract_piece(
 
 def _transform(
     audio: AudioFile, settings: CqtSettings
-) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16], int]:
-    """Return real and imaginary part, ``(frames, bins)``, and the number of samples transformed."""
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16], int, float]:
+    """Return the transform and what was transformed.
+
+    Real and imaginary part, ``(frames, bins)``, the number of samples and their active power.
+    """
     lengths = []
+    meter = ActivePower(settings.sample_rate_hz)
 
     def counted() -> Iterator[npt.NDArray[np.float32]]:
         for block in audio_blocks(audio, settings.sample_rate_hz):
             lengths.append(len(block))
-            yield block
+            yield meter.feed(block)
 
     if audio.seconds <= WHOLE_SECONDS:
         blocks = iter([complex_cqt(np.concatenate(list(counted())), settings)])
@@ -220,4 +227,4 @@ def _transform(
         blocks = cqt_blocks(counted(), settings)
     parts = [(block.real.astype(np.float16), block.imag.astype(np.float16)) for block in blocks]
     real, imag = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return real, imag, sum(lengths)
+    return real, imag, sum(lengths), meter.power()

@@ -131,7 +131,8 @@ def build_shard(
                         "seconds": float(head["seconds"]),
                     }
                 )
-                rows = _shard_rows(table, schema, names, position, settings, centre)
+                power = head["active_power"]
+                rows = _shard_rows(table, schema, names, position, settings, centre, power)
                 writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
         summary = {
             "split": split,
@@ -237,6 +238,7 @@ def _shard_fields(settings: CqtSettings) -> list[pa.Field]:
         pa.field("time_seconds", pa.float32(), nullable=False),
         features["level"],
         pa.field("centre", pa.bool_(), nullable=False),
+        pa.field("rms", pa.float32(), nullable=False),
         *(features[name] for name in features if name not in ("frame", "level")),
     ]
 
@@ -251,6 +253,10 @@ def _shard_schema(
         "centre": (
             "Whether training and scores count this frame: it has a label and its level is at "
             f"least {minimum_level:g}. The others are context of their neighbours."
+        ),
+        "rms": (
+            "Root of the active power of the piece's recording, full scale of the audio 1: noise "
+            "of that root mean square would be as strong as the music. The same in all its rows."
         ),
     }
     return described_schema(
@@ -279,6 +285,7 @@ def _shard_rows(
     position: int,
     settings: CqtSettings,
     centre: npt.NDArray[np.bool_],
+    power: float,
 ) -> pa.Table:
     # Each row group is written with the dictionary of all pieces, because a
     # column may not change its dictionary from one row group to the next.
@@ -289,6 +296,7 @@ def _shard_rows(
         "piece": pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string())),
         "time_seconds": pa.array(seconds.astype(np.float32)),
         "centre": pa.array(centre),
+        "rms": pa.array(np.full(len(table), np.sqrt(power), np.float32)),
     }
     return pa.Table.from_arrays(
         [added[f.name] if f.name in added else table.column(f.name) for f in schema], schema=schema
@@ -304,12 +312,13 @@ def _feature_head(path: str | Path) -> dict[str, Any]:
         return {
             "piece": metadata[b"piece"].decode(),
             "seconds": float(metadata[b"seconds"]),
+            "active_power": float(metadata[b"active_power"]),
             "settings": settings,
         }
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"{path}: the metadata lacks the piece's name or length ({error}); expected a feature "
-            f"file of this workflow; {REBUILD_FEATURES}"
+            f"{path}: the metadata lacks the piece's name, length or power ({error}); expected a "
+            f"feature file of this workflow; {REBUILD_FEATURES}"
         ) from error
 
 
