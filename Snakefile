@@ -25,6 +25,7 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/audio_noise.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/transcription.smk"
+include: "workflow/rules/study.smk"
 include: "workflow/rules/figures.smk"
 
 

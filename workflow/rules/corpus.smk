@@ -47,8 +47,8 @@ rule write_corpus:
         sources="results/corpus/sources.tsv",
         figure=report(
             "results/figures/corpus.svg",
-            category="5 Data",
-            labels={"result": "5.5 Length of the pieces"},
+            category="6 Data",
+            labels={"result": "6.5 Length of the pieces"},
             caption="../report/corpus.rst",
         ),
     log:
@@ -110,8 +110,8 @@ rule write_problems:
         table="results/tables/corpus_problems.csv",
         page=report(
             "results/tables/corpus_problems.html",
-            category="5 Data",
-            labels={"result": "5.6 Problems of the corpus"},
+            category="6 Data",
+            labels={"result": "6.6 Problems of the corpus"},
             caption="../report/corpus_problems.rst",
         ),
     log:

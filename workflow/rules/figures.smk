@@ -8,9 +8,6 @@ from at4ramt.files import file_digest, value_digest
 from at4ramt.report.nested import write_report, write_rule_graph
 
 
-include: "figures_common.smk"
-
-
 # On the submit host: seconds each. write_graph and report ask Snakemake about the whole workflow
 # and run in its own Python (`run:`), since the environment of the figures has no Snakemake.
 localrules:
@@ -28,21 +25,12 @@ localrules:
     report,
 
 
-# The modules behind every figure.
-STYLE_MODULES = ("evaluation.tables", "report.jobs", "report.style")
-SCORE_MODULES = (
-    *STYLE_MODULES,
-    "evaluation.bootstrap",
-    "evaluation.metrics",
-    "report.noisy",
-)
-
 SUMMARY = "1 Summary"
 NOISE = "2 Noisy evaluation"
 TRAINING = "3 Training"
 TRANSCRIPTION = "4 Transcription"
-DATA = "5 Data"
-PROVENANCE = "6 Provenance"
+DATA = "6 Data"
+PROVENANCE = "7 Provenance"
 
 
 rule write_summary:
@@ -69,7 +57,7 @@ rule write_summary:
         mem_mb=1500,
         runtime=10,
     params:
-        config=sections("corpus", "network", "training", "rounds", "evaluation", "seeds"),
+        config=sections("corpus", "network", "training", "arms", "rounds", "evaluation", "seeds"),
         code=source_digest(*SCORE_MODULES, "report.summary", "report.training", "report.data"),
     script:
         "../scripts/write_summary.py"
@@ -100,7 +88,7 @@ rule plot_noise:
         mem_mb=1500,
         runtime=10,
     params:
-        config=sections("evaluation", "seeds"),
+        config=sections("arms", "evaluation", "seeds"),
         code=source_digest(*SCORE_MODULES),
     script:
         "../scripts/plot_noise.py"
@@ -139,7 +127,7 @@ rule plot_rounds:
         mem_mb=1500,
         runtime=10,
     params:
-        config=sections("rounds", "evaluation", "seeds"),
+        config=sections("arms", "rounds", "evaluation", "seeds"),
         code=source_digest(*SCORE_MODULES),
     script:
         "../scripts/plot_rounds.py"
@@ -178,7 +166,7 @@ rule plot_training:
         mem_mb=1500,
         runtime=10,
     params:
-        config=sections("rounds"),
+        config=sections("arms", "rounds"),
         code=source_digest(*STYLE_MODULES, "report.noisy", "report.training"),
     script:
         "../scripts/plot_training.py"
@@ -217,7 +205,7 @@ rule plot_transcription:
         mem_mb=1500,
         runtime=10,
     params:
-        config=sections("features", "rounds", "report"),
+        config=sections("arms", "features", "rounds", "report"),
         code=source_digest(*SCORE_MODULES, "report.transcription", "report.summary"),
     script:
         "../scripts/plot_transcription.py"
@@ -241,7 +229,7 @@ rule plot_notes:
         mem_mb=1500,
         runtime=10,
     params:
-        config=sections("evaluation", "seeds"),
+        config=sections("arms", "evaluation", "seeds"),
         code=source_digest(*SCORE_MODULES, "report.notes"),
     script:
         "../scripts/plot_notes.py"
@@ -275,7 +263,7 @@ rule plot_systems:
         mem_mb=1500,
         runtime=10,
     params:
-        config=sections("evaluation", "seeds"),
+        config=sections("arms", "evaluation", "seeds"),
         code=source_digest(*SCORE_MODULES, "report.systems"),
     script:
         "../scripts/plot_systems.py"
@@ -299,6 +287,7 @@ rule write_listening:
         mem_mb=1500,
         runtime=10,
     params:
+        config=sections("arms"),
         code=source_digest(*STYLE_MODULES, "report.listening", "report.transcription"),
     script:
         "../scripts/write_listening.py"
@@ -312,10 +301,10 @@ rule plot_data:
         instruments=config["corpus"]["instruments"],
         sources=config["corpus"]["sources"],
     output:
-        data=shown("results/tables/data.html", DATA, "5.1 Splits, works, pianos", "data"),
-        frames=shown("results/figures/frames.svg", DATA, "5.2 Frames kept and dropped", "frames"),
-        labels=shown("results/figures/labels.svg", DATA, "5.3 Label balance by pitch", "labels"),
-        licences=shown("results/tables/licences.html", DATA, "5.4 Licences", "licences"),
+        data=shown("results/tables/data.html", DATA, "6.1 Splits, works, pianos", "data"),
+        frames=shown("results/figures/frames.svg", DATA, "6.2 Frames kept and dropped", "frames"),
+        labels=shown("results/figures/labels.svg", DATA, "6.3 Label balance by pitch", "labels"),
+        licences=shown("results/tables/licences.html", DATA, "6.4 Licences", "licences"),
         data_csv="results/tables/shards.csv",
         labels_csv="results/tables/labels.csv",
         licences_csv="results/tables/licences.csv",
@@ -368,19 +357,20 @@ rule write_provenance:
             rules.plot_notes.output,
             rules.plot_systems.output,
             rules.write_listening.output,
+            rules.study.input,
             rules.plot_data.output,
         ],
         shards=shard_files(),
         cards=model_files(),
     output:
-        page=shown("results/tables/provenance.html", PROVENANCE, "6.1 Provenance", "provenance"),
+        page=shown("results/tables/provenance.html", PROVENANCE, "7.1 Provenance", "provenance"),
         times=shown(
-            "results/figures/times.svg", PROVENANCE, "6.2 Time and memory of each rule", "times"
+            "results/figures/times.svg", PROVENANCE, "7.2 Time and memory of each rule", "times"
         ),
         times_page=shown(
-            "results/tables/times.html", PROVENANCE, "6.3 Time and memory (table)", "times"
+            "results/tables/times.html", PROVENANCE, "7.3 Time and memory (table)", "times"
         ),
-        graph=shown("results/figures/rule_graph.svg", PROVENANCE, "6.4 Rule graph", "rule_graph"),
+        graph=shown("results/figures/rule_graph.svg", PROVENANCE, "7.4 Rule graph", "rule_graph"),
         times_csv="results/tables/times.csv",
     log:
         "logs/write_provenance/provenance.log",

@@ -1,4 +1,13 @@
-# What the rules of figures.smk share.
+# What the rules of study.smk and figures.smk share.
+
+# The modules behind every figure.
+STYLE_MODULES = ("evaluation.tables", "report.jobs", "report.style")
+SCORE_MODULES = (
+    *STYLE_MODULES,
+    "evaluation.bootstrap",
+    "evaluation.metrics",
+    "report.noisy",
+)
 
 
 def shown(path, category, result, caption):

@@ -65,8 +65,17 @@ CONFIG: dict[str, Any] = {
             "evaluations": 40,
         },
     },
+    "arms": {
+        "adversarial": {"noise": "uniform", "level": "searched", "against": "base"},
+        "clean": {"noise": "none"},
+        "augmented": {"noise": "uniform", "level": "drawn", "question": "schedule"},
+        "fixed": {"noise": "uniform", "level": "maximum", "question": "schedule"},
+    },
     "evaluation": {
         "levels": LEVELS,
+        "noises": [],
+        "noise_levels": [0.1, 0.34],
+        "octaves_level": None,
         "splits": ["validation", "test", "test_unseen_piano"],
         "every_round_of": ["adversarial"],
         "offset": "median",
@@ -79,6 +88,28 @@ CONFIG: dict[str, Any] = {
     },
     "seeds": [0],
 }
+
+# Of each arm of the study: F1 lost on clean music, and the share of noise's damage that is left;
+# in thousandths, so that tests can add them up.
+STUDY_ARMS: dict[str, tuple[dict[str, Any], int, float]] = {
+    "adversarial": ({"noise": "uniform", "level": "searched", "question": "noise"}, 40, 0.5),
+    "clean": ({"noise": "none", "question": "noise"}, -10, 1.0),
+    "augmented": ({"noise": "uniform", "level": "drawn", "question": "schedule"}, 10, 0.5),
+    "literal": (
+        {"noise": "uniform", "level": "searched", "question": "schedule"}
+        | {"label": "schedule as printed", "search": {"rule": "literal"}},
+        60,
+        0.6,
+    ),
+    "wide": ({"noise": "uniform", "level": "searched", "question": "search"}, 40, 0.5),
+    "pink_noise": ({"noise": "pink", "level": "searched", "question": "noise"}, 30, 0.9),
+    "regularised": ({"noise": "none", "against": "clean", "question": "regularisation"}, 0, 0.9),
+    "acoustic": ({"noise": "audio_white", "level": "searched", "question": "noise"}, 20, 0.5),
+    "stray": ({"noise": "uniform", "level": "drawn", "against": "augmented"}, 20, 0.5),
+}
+STUDY_PITCHES = (37, 49, 61, 73, 85)
+STUDY_SEEDS = (0, 1, 2)
+STUDY_LAYERS = {"convolution_1": 625, "dense_1": 4000, "pitch_logits": 2000}
 
 
 def pieces_table() -> pd.DataFrame:
@@ -584,6 +615,135 @@ def levels_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def study_config() -> dict[str, Any]:
+    """Return the configuration of a run with the arms of the study, three seeds and all noises."""
+    config = json.loads(json.dumps(CONFIG))
+    config["arms"] = {arm: row for arm, (row, _, _) in STUDY_ARMS.items()}
+    config["rounds"]["arms"] = list(STUDY_ARMS)
+    config["evaluation"] |= {"noises": ["gaussian", "pink"], "octaves_level": 0.34}
+    config["seeds"] = list(STUDY_SEEDS)
+    return config
+
+
+def study_hits(arm: str, seed: int, piece: int, damage: int) -> int:
+    """Return how many of 1000 notes are found, as many being missed as made up: 1000 F1.
+
+    ``damage`` is what the noise does to the base. The last piece is an outlier for the
+    arm ``stray`` alone, whose difference from others is thus not seen.
+    """
+    _, cost, left = STUDY_ARMS.get(arm, ({}, 0, 0.3 if arm == "offset_removed" else 1.0))
+    outlier = 150 if arm == "stray" and piece == 0 else 0
+    return round(620 - cost - left * damage + 4 * seed + 10 * piece + outlier)
+
+
+def study_scores() -> pd.DataFrame:
+    """Return scores of the study, a pitch an octave; noise in an octave hurts it and the next."""
+    conditions: list[tuple[str, float, tuple[int, ...]]] = [("none", 0.0, (0,) * 5)]
+    conditions += [("uniform", level, (damage,) * 5) for level, damage in ((0.1, 80), (0.34, 300))]
+    conditions += [("gaussian", 0.34, (100,) * 5), ("pink", 0.34, (60,) * 5)]
+    for octave in range(5):
+        damages = tuple(200 if k == octave else 40 if k == octave + 1 else 0 for k in range(5))
+        conditions.append((f"uniform_octave_{octave + 1}", 0.34, damages))
+    rows = []
+    arms = ["base", "offset_removed", *STUDY_ARMS]
+    for arm, seed, (noise, level, damages) in itertools.product(arms, STUDY_SEEDS, conditions):
+        number = 0 if arm in ("base", "offset_removed") else ROUNDS
+        for split, piano, (place, work) in itertools.product(
+            ("validation", "test", "test_unseen_piano"), ("A",), enumerate("uvwx")
+        ):
+            for kind, (pitch, damage) in itertools.product(
+                ("half", "fitted"), zip(STUDY_PITCHES, damages, strict=True)
+            ):
+                hits = study_hits(arm, seed, place, damage) + (20 if kind == "fitted" else 0)
+                model = (arm, seed, number, split, piano, f"{work}_{split}", noise, level, kind)
+                counts = (hits, 1000 - hits, 1000 - hits, 7000 + hits)
+                rows.append((*model, 0.5, pitch, *counts, 90.0, 50.0, 9000))
+    columns = ["arm", "seed", "round", "split", "instrument", "piece", "noise", "level"]
+    columns += ["threshold_kind", "threshold", "pitch", "tp", "fp", "fn", "tn", "loss_sum"]
+    return pd.DataFrame(rows, columns=[*columns, "bce_sum", "frames"])
+
+
+def study_audio() -> pd.DataFrame:
+    """Return counts in the audio's noise of the study's arms and of a peer."""
+    conditions = [("none", np.inf, 0), ("white", 0.0, 60), ("white", -8.0, 200)]
+    rows = []
+    for arm, seed, (noise, ratio, damage), split, (place, work), kind in itertools.product(
+        ["base", *STUDY_ARMS, "basic_pitch"],
+        STUDY_SEEDS,
+        conditions,
+        ("validation", "test", "test_unseen_piano"),
+        enumerate("uvwx"),
+        ("default", "fitted"),
+    ):
+        hits = study_hits(arm, seed, place, damage) + (20 if kind == "fitted" else 0)
+        name = (arm, seed, split, "A", f"{work}_{split}", noise, ratio, kind, "frames")
+        if arm != "basic_pitch" or seed == 0:
+            rows.append((*name, 1000, 1000, hits))
+    columns = ["system", "seed", "split", "instrument", "piece", "noise", "snr_db"]
+    columns += ["threshold_kind", "criterion", "reference", "estimated", "matched"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(seed=table["seed"].where(table["system"] != "basic_pitch", -1))
+
+
+def study_levels() -> pd.DataFrame:
+    """Return levels that double each round until 0.32; ``wide`` finds twice those of the others."""
+    rows = [
+        (arm, seed, number, (2 if arm == "wide" else 1) * 0.01 * 2 ** min(number, 5), piano)
+        for arm, (row, _, _) in STUDY_ARMS.items()
+        if row["noise"] != "none"
+        for seed, number, piano in itertools.product(STUDY_SEEDS, range(1, ROUNDS + 1), "AB")
+    ]
+    table = pd.DataFrame(rows, columns=["arm", "seed", "round", "level", "instrument"])
+    return table.assign(search_status="in_range", split="test")
+
+
+def study_distances() -> pd.DataFrame:
+    """Return distances that grow by the round, more in later layers; clean moves half as far."""
+    rows = [
+        (arm, seed, number, layer, size, 10.0, share * 10, share)
+        for arm in STUDY_ARMS
+        for seed, number in itertools.product(STUDY_SEEDS, range(1, ROUNDS + 1))
+        for place, (layer, size) in enumerate(STUDY_LAYERS.items(), start=1)
+        for share in [0.01 * number * place * (0.5 if arm == "clean" else 1.0) + 0.001 * seed]
+    ]
+    rows += [
+        ("base_of_other_seed", 0, 0, layer, size, 10.0, 14.0, 1.4)
+        for layer, size in STUDY_LAYERS.items()
+    ]
+    columns = ["arm", "seed", "round", "layer", "parameters", "norm_base", "distance", "relative"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def study_filters() -> pd.DataFrame:
+    """Return first filters, of which training takes the mean off, most of it by ``adversarial``."""
+    generator = np.random.default_rng(5)
+    base = {seed: generator.normal(0.02, 0.1, (5, 25, 12)) for seed in STUDY_SEEDS}
+    tables = []
+    for arm, seed in itertools.product(["base", *STUDY_ARMS], STUDY_SEEDS):
+        share = {"base": 0.0, "clean": 0.1, "adversarial": 0.8}.get(arm, 0.4)
+        kernel = base[seed] - share * base[seed].mean(axis=(0, 1))
+        frame, place, number = np.indices(kernel.shape)
+        columns = {"filter": number, "frame": frame, "bin": place, "weight": kernel}
+        table = pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+        tables.append(table.assign(arm=arm, seed=seed, round=0 if arm == "base" else ROUNDS))
+    return pd.concat(tables, ignore_index=True)
+
+
+def build_study(root: Path) -> dict[str, Path]:
+    """Write the inputs of the study's figures under ``root``; return them by name."""
+    root.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "scores": study_scores(),
+        "audio": study_audio(),
+        "distances": study_distances(),
+        "filters": study_filters(),
+    }
+    for name, table in tables.items():
+        table.to_parquet(root / f"{name}.parquet")
+    study_levels().to_csv(root / "levels.csv", index=False)
+    return {name: root / f"{name}.parquet" for name in tables} | {"levels": root / "levels.csv"}
+
+
 def build_run(root: Path) -> Path:
     """Write a whole made-up run under ``root`` and return ``root``."""
     root.mkdir(parents=True, exist_ok=True)
@@ -611,6 +771,12 @@ def build_run(root: Path) -> Path:
 def made_up_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole made-up run, built once."""
     return build_run(tmp_path_factory.mktemp("run") / "at4ramt")
+
+
+@pytest.fixture(scope="session")
+def study_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The inputs of the study's figures by name, built once."""
+    return build_study(tmp_path_factory.mktemp("study"))
 
 
 @pytest.fixture

@@ -141,8 +141,7 @@ def test_outputs(
         extra = {"benchmarks": made_up_run / "benchmarks", "folder": made_up_run}
     (tmp_path / "graph.dot").write_text('\t0[label = "all", x];\n\t1[label = "plot", x];\n\t1 -> 0')
     sources = inputs(made_up_run) | {"graph": tmp_path / "graph.dot"}
-    if job != "write_listening":
-        extra["config"] = run_config
+    extra["config"] = run_config
     getattr(jobs, job)(sources, targets, **extra)
     assert len(drawn) == sum(name.endswith(".svg") for name in OUTPUTS[job])
     assert plt.get_fignums() == []

@@ -174,9 +174,9 @@ def test_headline_table_is_recomputed_from_the_counts(scores: pd.DataFrame) -> N
 
 
 def test_signed_numbers() -> None:
-    assert summary._signed(0.0123) == "+0.012"
-    assert summary._signed(-0.0123) == "−0.012"
-    assert summary._signed(-0.0001) == "0.000"
+    assert summary.signed(0.0123) == "+0.012"
+    assert summary.signed(-0.0123) == "−0.012"
+    assert summary.signed(-0.0001) == "0.000"
 
 
 def test_strong_level(scores: pd.DataFrame) -> None:

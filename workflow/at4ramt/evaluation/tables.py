@@ -183,20 +183,24 @@ def check_scores(scores: pd.DataFrame, name: str = "scores table") -> pd.DataFra
     return scores
 
 
-def _read(path: str | Path) -> pd.DataFrame:
+def _read(path: str | Path, filters: list[tuple[str, str, Any]] | None = None) -> pd.DataFrame:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file, expected a table of scores. {_AGAIN}")
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, filters=filters)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path}: cannot be read as Parquet ({error}). Delete it. {_AGAIN}"
         ) from error
 
 
-def read_scores(path: str | Path) -> pd.DataFrame:
-    """Read scores.parquet; raise InputError when it is missing, corrupt or inconsistent."""
-    return check_scores(_read(path), str(path))
+def read_scores(path: str | Path, noises: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read scores.parquet, or of it the rows in some kinds of noise (``none`` is one, too).
+
+    Raises InputError when it is missing, corrupt or inconsistent.
+    """
+    filters = None if noises is None else [("noise", "in", list(noises))]
+    return check_scores(_read(path, filters), str(path))
 
 
 def read_frame_metrics(path: str | Path) -> pd.DataFrame:

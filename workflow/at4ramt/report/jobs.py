@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from at4ramt.evaluation import parameters as measured
+from at4ramt.evaluation import study_tables
 from at4ramt.evaluation.tables import (
     audio_scores,
     headline,
@@ -22,11 +24,14 @@ from at4ramt.evaluation.tables import (
     read_scores,
 )
 from at4ramt.report import (
+    answers,
     data,
     listening,
     noisy,
     notes,
+    parameters,
     provenance,
+    study,
     style,
     summary,
     systems,
@@ -46,10 +51,15 @@ def _draws(config: Config) -> dict[str, Any]:
     }
 
 
+def _read_uniform(path: str | Path) -> pd.DataFrame:
+    """Return the scores on clean input and in the paper's noise, without those of the study."""
+    return read_scores(path, noisy.UNIFORM)
+
+
 def write_summary(sources: Paths, targets: Paths, config: Config) -> None:
     """Write the summary page, the headline figure and table, and the comparisons."""
-    style.start_figures()
-    scores = read_scores(sources["scores"])
+    style.start_figures(config["arms"])
+    scores = _read_uniform(sources["scores"])
     level = summary.strong_level(scores, float(config["rounds"]["maximum_level"]))
     table = headline(scores, splits=noisy.test_splits(scores), **_draws(config))
     comparisons = summary.compare_arms(scores, level=level, **_draws(config))
@@ -72,32 +82,32 @@ def write_summary(sources: Paths, targets: Paths, config: Config) -> None:
 
 def plot_noise(sources: Paths, targets: Paths, config: Config) -> None:
     """Draw F1 and loss over noise level and write the table of all measures."""
-    style.start_figures()
-    scores = read_scores(sources["scores"])
+    style.start_figures(config["arms"])
+    scores = _read_uniform(sources["scores"])
     table = noisy.level_intervals(scores, **_draws(config))
     noisy.plot_f1(table, targets["f1"])
     noisy.plot_loss(table, targets["loss"])
     measures = noisy.metrics_table(
-        scores, read_scores(sources["all_frames"]), read_frame_metrics(sources["frame_metrics"])
+        scores, _read_uniform(sources["all_frames"]), read_frame_metrics(sources["frame_metrics"])
     )
     noisy.write_metrics(measures, targets["measures_csv"], targets["measures"])
 
 
 def plot_rounds(sources: Paths, targets: Paths, config: Config) -> None:
     """Draw what each round brought, the levels and their ratios, and the frames' influence."""
-    style.start_figures()
-    scores = read_scores(sources["scores"])
+    style.start_figures(config["arms"])
+    scores = _read_uniform(sources["scores"])
     levels = pd.read_csv(sources["levels"])
     strong = float(config["rounds"]["maximum_level"])
     noisy.plot_rounds(scores, targets["rounds"], wanted=(0.0, 0.1, strong), **_draws(config))
     noisy.plot_levels(levels, targets["levels"])
     noisy.write_levels_page(levels, targets["levels_page"])
-    noisy.plot_silent(scores, read_scores(sources["all_frames"]), targets["silent"])
+    noisy.plot_silent(scores, _read_uniform(sources["all_frames"]), targets["silent"])
 
 
 def plot_training(sources: Paths, targets: Paths, config: Config) -> None:
     """Draw learning curves, noise rounds and level searches; write the table of models."""
-    style.start_figures()
+    style.start_figures(config["arms"])
     histories = training.read_histories(sources["histories"])
     search = config["rounds"]["search"]
     training.plot_base_curves(histories, targets["base"])
@@ -116,9 +126,9 @@ def plot_training(sources: Paths, targets: Paths, config: Config) -> None:
 
 def plot_transcription(sources: Paths, targets: Paths, config: Config) -> None:
     """Draw spectra and piano roll of the example, confusions, and F1 of each pitch."""
-    style.start_figures()
+    style.start_figures(config["arms"])
     features = config["features"]
-    scores = read_scores(sources["scores"])
+    scores = _read_uniform(sources["scores"])
     example = transcription.read_example(sources["example"])
     lowest, title = int(features["lowest_pitch"]), str(config["report"]["example_piece"])
     strong = summary.strong_level(scores, float(config["rounds"]["maximum_level"]))
@@ -151,7 +161,7 @@ def plot_transcription(sources: Paths, targets: Paths, config: Config) -> None:
 
 def plot_notes(sources: Paths, targets: Paths, config: Config) -> None:
     """Draw F1 of notes over noise level and write the table of precision, recall and F1."""
-    style.start_figures()
+    style.start_figures(config["arms"])
     table = note_scores(read_note_counts(sources["notes"]), **_draws(config))
     notes.plot_notes(table, targets["figure"])
     notes.write_notes(notes.order_rows(table), targets["csv"], targets["page"])
@@ -159,16 +169,138 @@ def plot_notes(sources: Paths, targets: Paths, config: Config) -> None:
 
 def plot_systems(sources: Paths, targets: Paths, config: Config) -> None:
     """Draw F1 of all systems over the noise in the audio and write the table of it."""
-    style.start_figures()
+    style.start_figures(config["arms"])
     table = audio_scores(read_audio_counts(sources["audio"]), **_draws(config))
     systems.plot_systems(table, targets["figure"])
     systems.write_systems(systems.order_rows(table), targets["csv"], targets["page"])
 
 
-def write_listening(sources: Paths, targets: Paths) -> None:
+def write_listening(sources: Paths, targets: Paths, config: Config) -> None:
     """Write the page of excerpts to listen to."""
-    style.start_figures()
+    style.start_figures(config["arms"])
     listening.write_listening(listening.read_listening(sources["excerpts"]), targets["page"])
+
+
+def plot_study(sources: Paths, targets: Paths, config: Config) -> None:
+    """Draw those figures of the study that ``targets`` has, and write the tables of its answers."""
+    arms = _trained_arms(config)
+    style.start_figures(config["arms"])
+    features, draws = config["features"], _draws(config)
+    octaves = study_tables.read_octaves(sources["scores"], int(features["lowest_pitch"]))
+    octaves = octaves[octaves["split"].isin(noisy.test_splits(octaves))]
+    audio = read_audio_counts(sources["audio"])
+    audio = audio[audio["split"].isin(set(octaves["split"]))]
+    counts = study_tables.condition_counts(octaves, audio)
+    present = set(counts["arm"])
+    lead, split = noisy.lead_arm(present), style.order_splits(counts["split"])[-1]
+    level = float(config["rounds"]["maximum_level"])
+    main = study.main_conditions(counts, level)
+    shown = {"arms": arms, "split": split}
+
+    changes = study_tables.change_table(
+        counts, study_tables.arm_pairs(arms, present, lead), main, **draws
+    )
+    recordings = study_tables.change_table(
+        counts,
+        study.recording_pairs(present, arms, lead),
+        study.recording_conditions(counts),
+        **draws,
+    )
+    style.write_csv(targets["recordings_csv"], recordings)
+    drawn = ("base", "clean", lead)
+    relations = study_tables.octave_relations(octaves, drawn, **draws)
+    style.write_csv(targets["relations_csv"], relations)
+    if "changes" in targets:
+        study.plot_changes(changes, targets["changes"], conditions=main, **shown)
+        study.write_changes(changes, targets["changes_csv"], targets["changes_page"], arms=arms)
+    if "transfer_fitted" in targets or "search_levels" in targets:
+        reference = "clean" if "clean" in present else "base"
+        transfer = study_tables.transfer_table(counts, reference=reference, **draws)
+    if "transfer_fitted" in targets:
+        style.write_csv(targets["transfer_csv"], transfer)
+        for kind in ("fitted", "half"):
+            study.plot_transfer(
+                transfer,
+                targets[f"transfer_{kind}"],
+                kind=kind,
+                level=level,
+                snr_db=study.AUDIO_RATIOS_DB[0],
+                reference=reference,
+                **shown,
+            )
+    if "octaves" in targets:
+        lost = study_tables.octave_losses(octaves, drawn, **draws)
+        style.write_csv(targets["octaves_csv"], lost)
+        study.plot_octaves(
+            lost,
+            targets["octaves"],
+            split=split,
+            kind="fitted",
+            level=float(config["evaluation"]["octaves_level"]),
+            lowest_pitch=int(features["lowest_pitch"]),
+            pitches=int(features["pitches"]),
+        )
+    if "search_levels" in targets:
+        study.plot_search_levels(
+            study_tables.searched_levels(pd.read_csv(sources["levels"]), arms),
+            transfer,
+            targets["search_levels"],
+            lead=lead,
+            kind="fitted",
+            conditions=[one for one in main if one[0] == "magnitudes"],
+            **shown,
+        )
+
+
+def plot_parameters(sources: Paths, targets: Paths, config: Config) -> None:
+    """Draw the distances from the base, first filters, and what an offset adds to them."""
+    style.start_figures(config["arms"])
+    arms = _trained_arms(config)
+    distances = pd.read_parquet(sources["distances"])
+    filters = pd.read_parquet(sources["filters"])
+    lead = noisy.lead_arm(filters["arm"])
+    responses = measured.offset_responses(filters)
+    differences = measured.response_differences(
+        responses, parameters.trained_pairs(responses, lead), **_draws(config)
+    )
+    style.write_csv(targets["distances_csv"], distances)
+    style.write_csv(targets["responses_csv"], responses)
+    style.write_csv(targets["differences_csv"], differences)
+    parameters.plot_distances(distances, targets["distances"], arms=arms)
+    parameters.plot_filters(filters, targets["filters"], lead=lead)
+    parameters.plot_responses(responses, targets["responses"], arms=arms)
+
+
+def write_answers(sources: Paths, targets: Paths, config: Config) -> None:
+    """Write the page that answers the paper's open questions from the study's tables."""
+    style.start_figures(config["arms"])
+    arms = _trained_arms(config)
+    recordings = pd.read_csv(sources["recordings"])
+    relations = pd.read_csv(sources["relations"])
+    distances = pd.read_csv(sources["distances"])
+    levels = study_tables.searched_levels(pd.read_csv(sources["levels"]), arms)
+    lead = noisy.lead_arm(distances["arm"].unique())
+    changes = pd.read_csv(sources["changes"]) if sources.get("changes") else recordings.iloc[:0]
+    split = style.order_splits([*changes["split"], *recordings["split"], *relations["split"]])[-1]
+    level = config["evaluation"]["octaves_level"]
+    compared = answers.find_changes(changes, split)
+    answers.write_answers(
+        targets["page"],
+        split=split,
+        differences=answers.glance(compared),
+        distances=answers.distance_table(distances, lead),
+        seeds=len(config["seeds"]),
+        parameters=answers.answer_parameters(distances, pd.read_csv(sources["differences"]), lead),
+        octaves=answers.answer_octaves(relations, split, "fitted", float(level or 0.0)),
+        changes=answers.answer_changes(compared, arms, list(arms)),
+        recordings=answers.answer_recordings(answers.find_changes(recordings, split)),
+        level_sentences=answers.answer_levels(levels, arms),
+    )
+
+
+def _trained_arms(config: Config) -> dict[str, Any]:
+    """Return the rows of the table of arms that this run trains, in the table's order."""
+    return {arm: row for arm, row in config["arms"].items() if arm in config["rounds"]["arms"]}
 
 
 def plot_data(sources: Paths, targets: Paths, config: Config) -> None:

@@ -22,6 +22,11 @@ from at4ramt.report import style
 
 LEVEL_AXIS = "noise level (factor of U(0, 1) added to the magnitudes)"
 PAPER_ARM = "adversarial"
+UNIFORM = ("none", "uniform")
+FREE_ARMS = ("base", "offset_removed", "mean_removed")
+STANDARD_ARMS = ("base", "offset_removed", "clean", "augmented", "fixed", "adversarial")
+# More lines than these in one panel cannot be told apart.
+MOST_ARMS = 8
 SNR_COLUMNS = {
     "snr_paper_db": ("paper: 10 log(mean C / mean noise)", "#D55E00", "s", "-"),
     "snr_amplitude_db": ("amplitude: 20 log of the same", "#0072B2", "o", (0, (5, 2))),
@@ -32,7 +37,7 @@ SNR_COLUMNS = {
 
 def select_uniform(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows without noise and with the paper's uniform noise on magnitudes."""
-    return scores[scores["noise"].isin(["none", "uniform"])]
+    return scores[scores["noise"].isin(UNIFORM)]
 
 
 def test_splits(scores: pd.DataFrame) -> list[str]:
@@ -44,9 +49,21 @@ def test_splits(scores: pd.DataFrame) -> list[str]:
 test_splits.__test__ = False  # type: ignore[attr-defined]  # pytest must not take it for a test
 
 
+def drawn_arms(arms: Iterable[str]) -> list[str]:
+    """Return the arms that a figure of lines shows, in order: all, or the standard ones of many.
+
+    Those that are left out are in the report's category of the study, and in all tables.
+    """
+    present = order_arms(list(arms))
+    if len(present) <= MOST_ARMS:
+        return present
+    standard = [arm for arm in present if arm in STANDARD_ARMS]
+    return standard if set(standard) - set(FREE_ARMS) else present[:MOST_ARMS]
+
+
 def lead_arm(arms: Iterable[str]) -> str:
     """Return the arm that stands beside the base: the paper's, or the first that was trained."""
-    trained = [arm for arm in order_arms(list(arms)) if arm not in ("base", "offset_removed")]
+    trained = [arm for arm in order_arms(list(arms)) if arm not in FREE_ARMS]
     return PAPER_ARM if PAPER_ARM in trained else next(iter(trained), "base")
 
 
@@ -59,8 +76,8 @@ def level_intervals(scores: pd.DataFrame, *, draws: int, base_seed: int) -> pd.D
 
 
 def draw_over_level(axes: Any, rows: pd.DataFrame, measure: str) -> None:
-    """Draw one measure of every arm over the noise level, with error bars side by side."""
-    arms = order_arms(list(rows["arm"]))
+    """Draw one measure of the arms over the noise level, with error bars side by side."""
+    arms = drawn_arms(rows["arm"])
     step = 0.0018 * max(0.1, float(rows["level"].max())) / 0.5
     for place, arm in enumerate(arms):
         run = rows[rows["arm"] == arm].sort_values("level")

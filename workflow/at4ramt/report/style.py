@@ -2,7 +2,8 @@
 
 Colours are Okabe and Ito's, which colour-blind readers tell apart; each arm
 also has its own marker and line style, so that a greyscale print loses
-nothing. Text in figures is drawn as outlines: the report must look the same on
+nothing. Further arms of the configuration share seven darker colours, no two of
+them colour and marker. Text in figures is drawn as outlines: the report must look the same on
 a machine that has none of our fonts.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,19 @@ class LineStyle:
 ARM_STYLES = {
     "base": LineStyle("base", "#000000", "o", "-"),
     "offset_removed": LineStyle("base, offset removed", "#CC79A7", "X", (0, (5, 1, 1, 1, 1, 1))),
+    "mean_removed": LineStyle("base, mean removed", "#666666", "p", (0, (1, 2))),
     "clean": LineStyle("clean, same epochs", "#0072B2", "^", (0, (5, 2))),
     "augmented": LineStyle("augmented", "#009E73", "D", (0, (3, 1, 1, 1))),
     "fixed": LineStyle("fixed level", "#E69F00", "v", (0, (1, 1))),
     "adversarial": LineStyle("adversarial (paper)", "#D55E00", "s", "-"),
     "basic_pitch": LineStyle("basic-pitch 0.4.0", "#56B4E9", "P", (0, (2, 2))),
 }
-_SPARE: list[tuple[str, str, str | tuple[int, tuple[int, ...]]]] = [
-    ("#56B4E9", "P", (0, (2, 2))),
-    ("#999999", "*", (0, (6, 2))),
-    ("#7F6000", "<", "--"),
-]
+# Of the arms that a configuration adds; 7 and 9 share no divisor, so 63 arms differ.
+_COLOURS = ("#332288", "#AA4499", "#117733", "#882255", "#999933", "#44AA99", "#CC6677")
+_MARKERS = ("P", "*", "<", ">", "h", "d", "8", "H", "X")
+_DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ((0, (6, 2)), "--", "-.", (0, (2, 2)))
+# Looks and labels of the arms of this run's configuration: start_figures.
+_OF_THIS_RUN: dict[str, LineStyle] = {}
 
 SPLIT_LABELS = {
     "training": "training works",
@@ -62,12 +65,38 @@ THRESHOLD_LABELS = {"half": "threshold 0.5", "fitted": "threshold fitted on vali
 NOTE_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
+def _further_style(place: int, label: str) -> LineStyle:
+    return LineStyle(
+        label,
+        _COLOURS[place % len(_COLOURS)],
+        _MARKERS[place % len(_MARKERS)],
+        _DASHES[place % len(_DASHES)],
+    )
+
+
+def arm_styles(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, LineStyle]:
+    """Return the style of each arm of the config's table ``arms``, with its label if it has one.
+
+    The arms that every run has keep their looks; the others get theirs by their
+    order, so that no two are alike.
+    """
+    further = [arm for arm in arms if arm not in ARM_STYLES]
+    known = ARM_STYLES | {
+        arm: _further_style(place, arm.replace("_", " ")) for place, arm in enumerate(further)
+    }
+    return {
+        arm: replace(known[arm], label=str(row.get("label", known[arm].label)))
+        for arm, row in arms.items()
+    }
+
+
 def arm_style(arm: str) -> LineStyle:
-    """Return the style of an arm; one we have no style for gets a spare, fixed by its name."""
+    """Return the style of an arm; one that the run does not know gets a look fixed by its name."""
+    if arm in _OF_THIS_RUN:
+        return _OF_THIS_RUN[arm]
     if arm in ARM_STYLES:
         return ARM_STYLES[arm]
-    colour, marker, dash = _SPARE[sum(map(ord, arm)) % len(_SPARE)]
-    return LineStyle(arm.replace("_", " "), colour, marker, dash)
+    return _further_style(sum(map(ord, arm)), arm.replace("_", " "))
 
 
 def order_splits(splits: Iterable[str]) -> list[str]:
@@ -107,9 +136,15 @@ def label_pitch_axis(
         axes.set_xticks(where, names)
 
 
-def start_figures() -> None:
-    """Set what all figures share. Call it before the first figure of a job."""
+def start_figures(arms: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """Set what all figures share. Call it before the first figure of a job.
+
+    ``arms`` is the config's table of arms: where arms are drawn, they have its labels.
+    """
     import seaborn as sns
+
+    _OF_THIS_RUN.clear()
+    _OF_THIS_RUN.update(arm_styles(arms or {}))
 
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.9)
     plt.rcParams.update(

@@ -28,11 +28,17 @@ KIND_WORDS = {"half": "at threshold 0.5", "fitted": "at the fitted threshold"}
 ARM_WORDS = {
     "base": "the base",
     "offset_removed": "the untouched base with the offset removed",
+    "mean_removed": "the untouched base with the noise's mean removed",
     "clean": "training on clean data for as many epochs",
     "augmented": "plain augmentation",
     "fixed": "training at a fixed level",
     "adversarial": "the last adversarial round",
 }
+
+
+def arm_words(arm: str) -> str:
+    """Return what a sentence calls an arm."""
+    return ARM_WORDS.get(arm, f"the arm '{style.arm_style(arm).label}'")
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,8 @@ def compare_arms(
     )
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Return a difference with its sign, three digits."""
     text = f"{value:+.3f}"
     # a difference that rounds to nothing has no sign
     return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", "−")
@@ -157,21 +164,23 @@ def describe(one: Comparison) -> str:
     values = f"F1 {one.f1_arm:.3f} against {one.f1_reference:.3f}"
     if one.verdict == "no interval":
         return (
-            f"a difference of {_signed(one.difference)} ({values}; one piece only, so no interval)"
+            f"a difference of {signed(one.difference)} ({values}; one piece only, so no interval)"
         )
-    spread = f"{values}; 95 % interval of the difference {_signed(one.low)} to {_signed(one.high)}"
+    spread = f"{values}; 95 % interval of the difference {signed(one.low)} to {signed(one.high)}"
     if one.verdict == "none seen":
         return f"no difference seen ({spread})"
     return f"{one.verdict} by {abs(one.difference):.3f} ({spread})"
 
 
-def _describe_shortly(one: Comparison) -> str:
+def describe_shortly(one: Comparison) -> str:
+    """Return how one comparison came out, without its interval."""
     if one.verdict in ("none seen", "no interval"):
-        return f"{one.verdict.replace('none', 'no difference')} ({_signed(one.difference)})"
+        return f"{one.verdict.replace('none', 'no difference')} ({signed(one.difference)})"
     return f"{one.verdict} by {abs(one.difference):.3f}"
 
 
-def _where(level: float) -> str:
+def where(level: float) -> str:
+    """Return what a sentence says of a noise level."""
     return "on clean input" if level == 0 else f"at noise level {level:g}"
 
 
@@ -196,12 +205,12 @@ def find_sentences(comparisons: Sequence[Comparison], arms: set[str]) -> dict[in
             if one.threshold_kind == kinds[0]
         )
         sentence = (
-            f"{ARM_WORDS[arm]}, compared with {ARM_WORDS[reference]}, {_where(level)} and "
+            f"{arm_words(arm)}, compared with {arm_words(reference)}, {where(level)} and "
             f"{KIND_WORDS[kinds[0]]}. {results}."
         )
         if len(kinds) > 1:
             others = "; ".join(
-                f"{style.split_label(one.split)}: {_describe_shortly(one)}"
+                f"{style.split_label(one.split)}: {describe_shortly(one)}"
                 for one in group
                 if one.threshold_kind == kinds[1]
             )
@@ -232,7 +241,7 @@ def _share_sentences(comparisons: Sequence[Comparison]) -> list[str]:
         if arm != "adversarial" or kind != "half" or free is None or gain.verdict != "better":
             continue
         sentences.append(
-            f"{style.split_label(split).capitalize()}, {_where(gain.level)}: removing the offset, "
+            f"{style.split_label(split).capitalize()}, {where(gain.level)}: removing the offset, "
             f"which needs no training, gives {100 * free.difference / gain.difference:.0f} % of "
             "the gain of adversarial training (threshold 0.5)."
         )
@@ -448,10 +457,10 @@ def _cost_table(rows: pd.DataFrame) -> str:
             shown[f"{words}"] = [
                 "reference"
                 if row["arm"] == "base"
-                else f"{_signed(row[name])} ({_signed(row[name + '_low'])} to "
-                f"{_signed(row[name + '_high'])})"
+                else f"{signed(row[name])} ({signed(row[name + '_low'])} to "
+                f"{signed(row[name + '_high'])})"
                 if np.isfinite(row[name + "_low"])
-                else _signed(row[name])
+                else signed(row[name])
                 for row in once.to_dict("records")
             ]
     return style.html_table(shown, "F1 on clean input, minus the base's (95 % interval)")

@@ -91,7 +91,7 @@ def plot_systems(table: pd.DataFrame, path: str | Path, *, kind: str = "fitted")
     rows = table[table["threshold_kind"] == kind]
     splits = noisy.test_splits(rows)
     ratios = sorted(rows["snr_db"].unique(), reverse=True)
-    systems = order_arms(list(rows["system"]))
+    systems = noisy.drawn_arms(rows["system"])
     lines = panels(rows)
     figure, grid = plt.subplots(
         len(lines),

@@ -22,7 +22,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullF
 from at4ramt.evaluation.tables import order_arms
 from at4ramt.files import read_json
 from at4ramt.report import style
-from at4ramt.report.noisy import PAPER_ARM, lead_arm
+from at4ramt.report.noisy import PAPER_ARM, drawn_arms, lead_arm
 
 SUBSETS = {"training": ("#0072B2", "o", "-"), "validation": ("#D55E00", "s", "--")}
 VERDICTS = {
@@ -188,7 +188,7 @@ def plot_chain(histories: pd.DataFrame, path: str | Path) -> None:
         ("level", "noise level\n(factor of U(0, 1))"),
     ]
     for axes, (column, label) in zip(grid, panels, strict=True):
-        for arm in order_arms(rows["arm"]):
+        for arm in drawn_arms(rows["arm"]):
             run = rows[rows["arm"] == arm]
             if column == "level":
                 axes.step(
