@@ -352,7 +352,7 @@ def write_answers(
                 style.html_table(
                     distances,
                     "Distance from the base after the last round, in units of the base's norm",
-                    {layer: ".3f" for layer in layers},
+                    dict.fromkeys(layers, ".3f"),
                 )
             )
     for question, sentences in rest.items():
