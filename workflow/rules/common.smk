@@ -32,6 +32,7 @@ from at4ramt.corpus.problems import check_batches
 from at4ramt.corpus.sheet import is_sheet
 from at4ramt.corpus.table import survey_corpus
 from at4ramt.errors import InputError, suggestion
+from at4ramt.training.arms import is_acoustic, pool_kinds
 from at4ramt.files import member_bytes, source_digest
 
 
@@ -213,6 +214,12 @@ def lead_history(wildcards):
 
 # What model_name() gives, as a wildcard.
 MODEL_NAME = r"(base/seed_\d+|[a-z][a-z0-9_]*/seed_\d+/round_\d+)"
+
+
+def noise_pools(noise):
+    """Pools that an arm's noise is drawn from, if it is noise in the audio."""
+    return expand("results/noise/{kind}.npz", kind=pool_kinds(noise)) if is_acoustic(noise) else []
+
 
 # (arm, seed, round) of every model that is scored; the base is round 0.
 MODELS = [

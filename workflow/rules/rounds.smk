@@ -1,5 +1,6 @@
 # Noise rounds.
-# takes: the model of the round before, results/shards/{training,validation}/*.parquet
+# takes: the model of the round before, results/shards/{training,validation}/*.parquet; of arms
+#        with noise in the audio, results/noise/{kind}.npz
 # makes: results/models/{arm}/seed_{seed}/round_{round}.keras, its history, search trace and card
 # steps: choose the noise level as the arm does; train on; keep the epoch with the best F1 in noise
 
@@ -10,6 +11,7 @@ rule train_round:
         training=shards_of("training"),
         validation=shards_of("validation"),
         lead=lead_history,
+        pools=lambda wildcards: noise_pools(config["arms"][wildcards.arm]["noise"]),
     output:
         model="results/models/{arm}/seed_{seed}/round_{round}.keras",
         history="results/models/{arm}/seed_{seed}/round_{round}.history.parquet",
@@ -32,7 +34,9 @@ rule train_round:
         config=lambda wildcards: training_config(config, int(wildcards.round), wildcards.arm),
         # No output: Snakemake deletes the outputs of a failed job, and this outlives it.
         checkpoints="results/checkpoints/{arm}/seed_{seed}/round_{round}",
-        code=source_digest(*TRAINING_MODULES, "training.arms", "training.level_search"),
+        code=source_digest(
+            *TRAINING_MODULES, "training.acoustic", "training.arms", "training.level_search"
+        ),
     script:
         "../scripts/train_round.py"
 

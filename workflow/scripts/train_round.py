@@ -7,7 +7,7 @@ start_log(snakemake.log[0], f"train_round {names.arm} seed {names.seed} round {n
 
 import pandas as pd
 
-from at4ramt.config import training_config
+from at4ramt.config import pool_config, training_config
 from at4ramt.training.jobs import train_round
 
 lead = snakemake.input.get("lead")
@@ -31,5 +31,7 @@ train_round(
     # Not among the params: neither asks for training again.
     of_rounds=snakemake.config["rounds"]["count"],
     parent_config=training_config(snakemake.config, int(names.round) - 1, names.arm),
+    pools=snakemake.input.get("pools") or [],
+    pools_made_with=pool_config(snakemake.config),
     epochs=len(pd.read_parquet(lead, columns=["epoch"])) if lead else None,
 )

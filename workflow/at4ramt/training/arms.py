@@ -24,13 +24,29 @@ REPORTED = ("against", "question", "label")
 # What an arm may say in place of the section rounds.
 OF_ROUNDS = ("redraw", "maximum_level", "epochs")
 
+ACOUSTIC = "audio_"
+MIXED_KINDS = ("white", "pink", "brown", "hum", "babble")
+"""What ``audio_mixed`` is drawn from: of each block of frames one kind."""
+
+
+def is_acoustic(noise: str) -> bool:
+    """Return whether a kind of noise is noise in the audio."""
+    return noise.startswith(ACOUSTIC)
+
+
+def pool_kinds(noise: str) -> tuple[str, ...]:
+    """Return the kinds of the pools that a kind of acoustic noise is drawn from."""
+    kind = noise.removeprefix(ACOUSTIC)
+    return MIXED_KINDS if kind == "mixed" else (kind,)
+
 
 @dataclass(frozen=True)
 class Arm:
     """What an arm changes; a row of the config's table ``arms``.
 
     Attributes:
-        noise: a kind of :mod:`at4ramt.training.noise`, ``none`` or ``gradient``.
+        noise: a kind of :mod:`at4ramt.training.noise`, ``none``, ``gradient``, or noise in the
+            audio (``audio_white``), whose levels are ratios of amplitudes.
         level: where a round's level comes from: ``searched`` (the round's search),
             ``maximum`` (``rounds.maximum_level``) or ``drawn`` (uniformly from 0 to
             the maximum, one for each segment); ``none`` without noise.

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from at4ramt.audio_noise.pool import read_pool
 from at4ramt.evaluation.metrics import fit_threshold, probabilities
 from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.features.shards import check_shards
 from at4ramt.files import file_digest, value_digest, whole_file, write_json
 from at4ramt.seeds import purpose_seed
+from at4ramt.training.acoustic import AcousticNoise
 from at4ramt.training.arms import Arm
 from at4ramt.training.backend import place, start_backend
 from at4ramt.training.checkpoint import Checkpoint, TrainingState, training_key
@@ -162,6 +164,8 @@ def train_round(
     of_rounds: int,
     parent_config: dict[str, Any],
     epochs: int | None = None,
+    pools: Sequence[str] = (),
+    pools_made_with: dict[str, Any] | None = None,
     gpus: int = 0,
     gpu_required: bool = False,
 ) -> None:
@@ -187,6 +191,8 @@ def train_round(
         parent_config: what the parent was to be trained with.
         epochs: train exactly so many, without early stopping: a control follows
             the arm that it is compared with.
+        pools: pools of noise, if the arm's is noise in the audio.
+        pools_made_with: what :func:`at4ramt.config.pool_config` gives.
         gpus: GPUs the job was given.
         gpu_required: whether to refuse to train on the CPU.
 
@@ -202,7 +208,7 @@ def train_round(
     shards = _shard_digests(training_shards, validation_shards, config)
     check_model(parent_path, read_card(parent_path), parent_config, shards)
     key = training_key(
-        [file_digest(parent_path), *shards.values()],
+        [file_digest(parent_path), *shards.values(), *map(file_digest, pools)],
         seed=seed,
         arm=arm,
         round=number,
@@ -211,7 +217,14 @@ def train_round(
         code=code,
     )
     checkpoint = Checkpoint(checkpoints, key)
-    training, validation = load_splits(training_shards, validation_shards, config)
+    acoustic = (
+        AcousticNoise.from_pools([read_pool(path, pools_made_with or {}) for path in pools])
+        if pools
+        else None
+    )
+    training, validation = load_splits(
+        training_shards, validation_shards, config, transform=acoustic is not None
+    )
     parent = load_model(parent_path, config["features"])
     weights = parent.loss_weights
     settings, rounds = config["training"], config["rounds"]
@@ -234,6 +247,7 @@ def train_round(
                 seed=purpose_seed(seed, "level search", arm, number),
                 noise=kind.noise,
                 gradient_steps=kind.gradient_steps,
+                acoustic=acoustic,
             )
             search = _search(loss, settings_of_search, parent.card["level"])
             checkpoint.note(asdict(search))
@@ -256,7 +270,7 @@ def train_round(
         precision=settings["precision"],
         gradient_steps=kind.gradient_steps,
     )
-    state = train(network, optimizer, training, validation, weights, plan, checkpoint)
+    state = train(network, optimizer, training, validation, weights, plan, checkpoint, acoustic)
     card = {
         "arm": arm,
         "round": number,
@@ -286,14 +300,29 @@ def train_round(
 
 
 def load_splits(
-    training_shards: Sequence[str], validation_shards: Sequence[str], config: dict[str, Any]
+    training_shards: Sequence[str],
+    validation_shards: Sequence[str],
+    config: dict[str, Any],
+    *,
+    transform: bool = False,
 ) -> tuple[FrameMatrix, FrameMatrix]:
-    """Load the frame matrices of the training and the validation split."""
+    """Load the frame matrices of the training and the validation split.
+
+    Args:
+        training_shards: Parquet shards of the training split.
+        validation_shards: those of the validation split.
+        config: sections ``features`` and ``training``.
+        transform: whether noise is to be added to their complex transform.
+    """
     padding = CONTEXT_FRAMES // 2
     margin = margin_bins(config["features"])
     edge = padding + config["training"]["segment_frames"]
-    training = load_frames(training_shards, padding=padding, margin_bins=margin, edge=edge)
-    validation = load_frames(validation_shards, padding=padding, margin_bins=margin)
+    training = load_frames(
+        training_shards, padding=padding, margin_bins=margin, edge=edge, transform=transform
+    )
+    validation = load_frames(
+        validation_shards, padding=padding, margin_bins=margin, transform=transform
+    )
     for name, matrix in (("training", training), ("validation", validation)):
         log.info(
             "%s: %d pieces, %d frames, %d centres",

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from at4ramt.evaluation.metrics import cross_entropy_sums, pitch_counts, precision_recall_f1
 from at4ramt.features.frames import FrameMatrix
 from at4ramt.seeds import purpose_seed
+from at4ramt.training.acoustic import AcousticNoise
 from at4ramt.training.adversary import GRADIENT, perturb_rows, perturbation
 from at4ramt.training.checkpoint import Checkpoint, Interrupted, Interruption, TrainingState
 from at4ramt.training.losses import LossWeights
@@ -27,6 +28,9 @@ log = logging.getLogger("at4ramt")
 
 PREDICTED_ROWS = 512
 ROWS_PER_LEVEL = 64
+Disturbed = Callable[[], npt.NDArray[np.float32]]
+"""Gives the validation frames as the model of the moment is to hear them."""
+
 SUMMED = ("weighted", "plain", "tp", "estimated", "referenced", "cells")
 
 
@@ -79,6 +83,7 @@ def train(
     weights: LossWeights,
     plan: Plan,
     checkpoint: Checkpoint | None = None,
+    acoustic: AcousticNoise | None = None,
 ) -> TrainingState:
     """Train in place; leave network and optimiser as after the epoch that is kept.
 
@@ -93,6 +98,8 @@ def train(
         weights: loss weights.
         plan: epochs, noise, what is monitored.
         checkpoint: where the state is saved and looked for; none saves nothing.
+        acoustic: noise to draw from, if the plan's is noise in the audio; both splits then
+            have their transform.
 
     Returns:
         The final state. Its ``history`` has one record per epoch: losses in nats per
@@ -104,7 +111,7 @@ def train(
         Interrupted: on USR2, INT and TERM, after saving, if there is a checkpoint.
     """
     with computing_in(plan.precision, network):
-        return _train(network, optimizer, training, validation, weights, plan, checkpoint)
+        return _train(network, optimizer, training, validation, weights, plan, checkpoint, acoustic)
 
 
 def _train(
@@ -115,7 +122,9 @@ def _train(
     weights: LossWeights,
     plan: Plan,
     checkpoint: Checkpoint | None,
+    acoustic: AcousticNoise | None,
 ) -> TrainingState:
+    disturbed = _disturbed_validation(network, validation, weights, plan, acoustic)
     model = SegmentModel(
         network,
         training,
@@ -123,11 +132,14 @@ def _train(
         segment_frames=plan.segment_frames,
         noise=plan.noise,
         gradient_steps=plan.gradient_steps,
+        acoustic=acoustic,
     )
     model.compile(optimizer=optimizer, jit_compile=False)
     state = TrainingState()
     if checkpoint is None:
-        _train_epochs(model, optimizer, training, validation, weights, plan, state, None, None)
+        _train_epochs(
+            model, optimizer, training, validation, disturbed, weights, plan, state, None, None
+        )
     else:
         # Before its first step an optimiser has no variables to restore.
         optimizer.build(network.trainable_variables)
@@ -152,6 +164,7 @@ def _train(
                     optimizer,
                     training,
                     validation,
+                    disturbed,
                     weights,
                     plan,
                     state,
@@ -187,6 +200,7 @@ def _train_epochs(
     optimizer: Any,
     training: FrameMatrix,
     validation: FrameMatrix,
+    disturbed: Disturbed | None,
     weights: LossWeights,
     plan: Plan,
     state: TrainingState,
@@ -195,7 +209,6 @@ def _train_epochs(
 ) -> None:
     network = model.network
     model.draw_noise(purpose_seed(plan.seed, "training noise", *plan.keys))
-    disturbed = _disturbed_validation(network, validation, weights, plan)
     windows = float(np.count_nonzero(training.centre))
     before, began = state.seconds, time.monotonic()
     while state.epoch <= plan.epochs and not _patience_ended(state, plan):
@@ -308,6 +321,7 @@ def sample_loss(
     seed: int,
     noise: str = "uniform",
     gradient_steps: int = 1,
+    acoustic: AcousticNoise | None = None,
 ) -> Callable[[float], float]:
     """Return the weighted loss of a fixed sample of centres as a function of the noise level.
 
@@ -321,6 +335,7 @@ def sample_loss(
         seed: seed of sample and noise.
         noise: kind of :mod:`at4ramt.training.noise`, or ``"gradient"``.
         gradient_steps: steps of the ``gradient`` adversary.
+        acoustic: noise to draw from, if it is noise in the audio.
     """
     centres = np.flatnonzero(matrix.centre)
     rng = np.random.default_rng(seed)
@@ -330,6 +345,11 @@ def sample_loss(
     truth = matrix.labels[chosen].astype(bool)
     if noise == GRADIENT:
         disturbed = _perturbed_windows(network, windows, truth, weights, gradient_steps)
+    elif acoustic is not None:
+
+        def disturbed(level: float) -> Any:
+            return acoustic.added(matrix, rows, seed, level)
+
     else:
         drawn = unit_noise(noise, seed, rows, windows.shape[-1])
 
@@ -422,8 +442,12 @@ def _training_record(totals: dict[str, float]) -> dict[str, float]:
 
 
 def _disturbed_validation(
-    network: Any, matrix: FrameMatrix, weights: LossWeights, plan: Plan
-) -> Callable[[], npt.NDArray[np.float32]] | None:
+    network: Any,
+    matrix: FrameMatrix,
+    weights: LossWeights,
+    plan: Plan,
+    acoustic: AcousticNoise | None,
+) -> Disturbed | None:
     """Return what gives the validation frames as the plan disturbs them, or None."""
     if plan.monitored_level == 0:
         return None
@@ -440,14 +464,17 @@ def _disturbed_validation(
     rows = np.arange(len(matrix.centre))
     # One draw for the whole run, scaled: rounds then differ by their level alone.
     seed = purpose_seed(plan.seed, "validation noise")
-    kind = "uniform" if plan.noise == "none" else plan.noise
-    noisy = unit_noise(kind, seed, rows, matrix.magnitudes.shape[1])
     levels = np.full(len(rows), plan.monitored_level, np.float32)
     if plan.drawn:
         rng = np.random.default_rng(purpose_seed(plan.seed, "validation levels"))
         levels *= rng.random(len(rows) // ROWS_PER_LEVEL + 1, dtype=np.float32)[
             rows // ROWS_PER_LEVEL
         ]
+    if acoustic is not None:
+        mixed = acoustic.added(matrix, rows, seed, levels)
+        return lambda: mixed
+    kind = "uniform" if plan.noise == "none" else plan.noise
+    noisy = unit_noise(kind, seed, rows, matrix.magnitudes.shape[1])
     noisy *= levels[:, None]
     noisy += matrix.magnitudes
     return lambda: noisy

@@ -76,7 +76,7 @@ def unit_noise(kind: str, seed: int, rows: npt.ArrayLike, bins: int) -> npt.NDAr
     Raises:
         ValueError: for another kind.
     """
-    keyed = _keyed(seed, rows)
+    keyed = keyed_rows(seed, rows)
     if kind in COLOURS:
         shift = ((keyed & np.uint32(0xFFFF)).astype(np.int64) * bins) >> 16
         turned = (np.arange(bins) + shift[..., None]) % bins
@@ -102,7 +102,7 @@ def uniform_noise(seed: int, rows: npt.ArrayLike, bins: int) -> npt.NDArray[np.f
 
     24 random bits each, so every value is exact.
     """
-    return _unit(_cells(_keyed(seed, rows), bins))
+    return _unit(_cells(keyed_rows(seed, rows), bins))
 
 
 class UnitNoise:
@@ -136,8 +136,7 @@ class UnitNoise:
         """
         from keras import ops
 
-        row = ops.cast(rows, "uint32")
-        keyed = _mix_ops(_mix_ops(ops.bitwise_xor(row, words[0])) + words[1])
+        keyed = keyed_rows_ops(words, rows)
         if self.pool is not None:
             low = ops.cast(ops.bitwise_and(keyed, _constant(0xFFFF)), "int32")
             shift = ops.expand_dims(ops.right_shift(low * self.bins, 16), -1)
@@ -176,10 +175,19 @@ def coloured_pool(kind: str, bins: int) -> npt.NDArray[np.float32]:
     return np.asarray(pool, np.float32)
 
 
-def _keyed(seed: int, rows: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+def keyed_rows(seed: int, rows: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+    """Return 32 random bits for each row, in the shape of ``rows``."""
     low, high = (np.uint32(word) for word in seed_words(seed))
     with np.errstate(over="ignore"):
         return _mix(_mix(np.asarray(rows).astype(np.uint32) ^ low) + high)
+
+
+def keyed_rows_ops(words: Any, rows: Any) -> Any:
+    """Return what :func:`keyed_rows` does, inside a Keras graph."""
+    from keras import ops
+
+    row = ops.cast(rows, "uint32")
+    return _mix_ops(_mix_ops(ops.bitwise_xor(row, words[0])) + words[1])
 
 
 def _cells(keyed: npt.NDArray[np.uint32], bins: int) -> npt.NDArray[np.uint32]:

@@ -16,10 +16,13 @@ import numpy as np
 from keras import ops
 
 from at4ramt.features.frames import FrameMatrix
+from at4ramt.training.acoustic import AcousticNoise, noise_rows_ops
 from at4ramt.training.adversary import GRADIENT, perturbation
 from at4ramt.training.backend import sharing_tensor
 from at4ramt.training.losses import LossWeights, cross_entropies
-from at4ramt.training.noise import UnitNoise, seed_words
+from at4ramt.training.noise import ADDED_NOISES, UnitNoise, seed_words
+
+PARTS = ("real", "imag")
 
 
 class SegmentModel(keras.Model):
@@ -35,6 +38,7 @@ class SegmentModel(keras.Model):
         segment_frames: outputs per segment.
         noise: kind of :mod:`at4ramt.training.noise`, ``gradient`` or ``none``.
         gradient_steps: steps of the ``gradient`` adversary.
+        acoustic: noise to draw from, if it is noise in the audio.
     """
 
     def __init__(
@@ -46,17 +50,25 @@ class SegmentModel(keras.Model):
         segment_frames: int,
         noise: str,
         gradient_steps: int = 1,
+        acoustic: AcousticNoise | None = None,
     ) -> None:
         super().__init__(name="segments")
         self.network = network
         self.noise, self.gradient_steps = noise, gradient_steps
-        self.added = (
-            None if noise in ("none", GRADIENT) else UnitNoise(noise, matrix.magnitudes.shape[1])
-        )
+        self.added = UnitNoise(noise, matrix.magnitudes.shape[1]) if noise in ADDED_NOISES else None
         self.padding = matrix.padding
         self.run = np.arange(segment_frames, dtype=np.int32) + matrix.padding
         self.reach = np.arange(segment_frames + 2 * matrix.padding, dtype=np.int32)
-        self.magnitudes = self._held("magnitudes", matrix.magnitudes, "float32")
+        self.acoustic_rows = 0
+        if acoustic is None:
+            self.magnitudes = self._held("magnitudes", matrix.magnitudes, "float32")
+        else:
+            self.acoustic_rows = len(acoustic.real)
+            self.music = [self._held(name, getattr(matrix, name), "float16") for name in PARTS]
+            self.pool = [
+                self._held(f"pool_{name}", getattr(acoustic, name), "float16") for name in PARTS
+            ]
+            self.rms = self._held("rms", matrix.rms, "float32")
         self.labels = self._held("labels", matrix.labels, "uint8")
         self.centre = self._held("centre", matrix.centre.astype(np.uint8), "uint8")
         self.pair = self._held("pair", np.stack([weights.inactive, weights.active]), "float32")
@@ -83,8 +95,10 @@ class SegmentModel(keras.Model):
         """Return logits ``(batch, segment_frames, pitches)`` for rows and levels ``(batch,)``."""
         starts, levels = inputs
         rows = ops.expand_dims(starts, 1) + self.reach
-        signal = ops.take(self.magnitudes, rows, axis=0)
         levels = ops.reshape(levels, (-1, 1, 1))
+        if self.acoustic_rows:
+            return self.network(self._mixed(rows, levels), training=training)
+        signal = ops.take(self.magnitudes, rows, axis=0)
         if self.added is not None:
             words = ops.cast(self.noise_words, "uint32")
             signal = signal + levels * self.added(words, rows)
@@ -94,6 +108,18 @@ class SegmentModel(keras.Model):
                 self.network, signal, labels, mask, self.pair, levels / 2, self.gradient_steps
             )
         return self.network(signal, training=training)
+
+    def _mixed(self, rows: Any, levels: Any) -> Any:
+        """Return the magnitudes of the music with noise in it, ``(*rows.shape, bins)``."""
+        words = ops.cast(self.noise_words, "uint32")
+        chosen = noise_rows_ops(words, rows, self.acoustic_rows)
+        gain = levels * ops.expand_dims(ops.take(self.rms, rows), -1)
+        square = 0.0
+        for music, pool in zip(self.music, self.pool, strict=True):
+            part = ops.cast(ops.take(music, rows, axis=0), "float32")
+            part = part + gain * ops.cast(ops.take(pool, chosen, axis=0), "float32")
+            square = square + ops.square(part)
+        return ops.sqrt(square)
 
     def _answers(self, starts: Any) -> tuple[Any, Any]:
         """Return labels ``(batch, segment_frames, pitches)`` and which outputs are centres."""
