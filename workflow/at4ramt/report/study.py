@@ -232,6 +232,7 @@ def draw_matrix(
                     fill=False,
                     edgecolor=_HIGHLIGHT,
                     linewidth=0.9,
+                    zorder=4,
                 )
             )
     return image
