@@ -25,7 +25,7 @@ RESULTS = {
     "2 Noisy evaluation": 7,
     "3 Training": 5,
     "4 Transcription": 9,
-    "5 Study": 6,
+    "5 Study": 10,
     "6 Data": 4,
     "7 Provenance": 4,
 }

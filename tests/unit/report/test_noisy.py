@@ -90,3 +90,12 @@ def test_validation_is_no_test_split(evaluation: Path) -> None:
     scores = read_scores(evaluation / "scores.parquet")
     assert noisy.test_splits(scores) == ["test", "test_unseen_piano"]
     assert noisy.test_splits(scores[scores["split"] == "validation"]) == ["validation"]
+
+
+def test_of_many_arms_the_standard_ones_are_drawn() -> None:
+    few = ["clean", "base", "adversarial", "literal"]
+    assert noisy.drawn_arms(few) == ["base", "clean", "adversarial", "literal"]
+    many = [*few, "offset_removed", "mean_removed", *(f"a{number}" for number in range(9))]
+    assert noisy.drawn_arms(many) == ["base", "offset_removed", "clean", "adversarial"]
+    others = ["base", *(f"a{number}" for number in range(9))]
+    assert noisy.drawn_arms(others) == ["base", *(f"a{number}" for number in range(7))]

@@ -48,6 +48,20 @@ def test_unknown_arm_has_the_same_style_each_time() -> None:
     assert style.arm_style("new_arm").label == "new arm"
 
 
+def test_arms_of_a_configuration_have_its_labels_and_no_two_look_alike() -> None:
+    arms: dict[str, dict[str, str]] = {f"arm_{number}": {} for number in range(30)}
+    arms |= {"adversarial": {"label": "the paper's"}, "clean": {}}
+    style.start_figures(arms)
+    looks = [style.arm_style(arm) for arm in ("base", "offset_removed", "mean_removed", *arms)]
+    assert len({(look.colour, look.marker) for look in looks}) == len(looks) == 35
+    assert style.arm_style("adversarial").label == "the paper's"
+    assert style.arm_style("adversarial").colour == style.ARM_STYLES["adversarial"].colour
+    assert style.arm_style("arm_29").label == "arm 29"
+    # What one job was told, the next is not.
+    style.start_figures()
+    assert style.arm_style("adversarial").label == style.ARM_STYLES["adversarial"].label
+
+
 def test_splits_are_put_in_the_order_of_the_experiment() -> None:
     assert style.order_splits(["test_unseen_piano", "zz", "test", "training", "test"]) == [
         "training",

@@ -94,16 +94,17 @@ def transfer_table(
     ``_low``, ``_high`` and ``_std``, and ``difference`` with the same three: paired by seed
     and piece, NaN where the reference was not scored.
     """
-    settings = {"draws": draws, "base_seed": base_seed}
     ends = ("", "_low", "_high", "_std")
     parts = []
     # One condition at a time: the draws of all of them together would take gigabytes.
     for _, rows in counts.groupby(GROUP, observed=True, sort=True):
         keys = [*GROUP, "arm"]
-        part = intervals(rows, keys, **settings)
+        part = intervals(rows, keys, draws=draws, base_seed=base_seed)
         part = part[[*keys, "seeds", "pieces", *(f"f1{end}" for end in ends)]]
         if reference in set(rows["arm"]):
-            gaps = paired_differences(rows, keys, reference=reference, **settings)
+            gaps = paired_differences(
+                rows, keys, reference=reference, draws=draws, base_seed=base_seed
+            )
             gaps = gaps.rename(columns={f"f1{end}": f"difference{end}" for end in ends})
             part = part.merge(gaps[[*keys, *(f"difference{end}" for end in ends)]], on=keys)
         parts.append(part)

@@ -195,7 +195,7 @@ def plot_study(sources: Paths, targets: Paths, config: Config) -> None:
     lead, split = noisy.lead_arm(present), style.order_splits(counts["split"])[-1]
     level = float(config["rounds"]["maximum_level"])
     main = study.main_conditions(counts, level)
-    shown = {"arms": arms, "split": split}
+    shown: dict[str, Any] = {"arms": arms, "split": split}
 
     changes = study_tables.change_table(
         counts, study_tables.arm_pairs(arms, present, lead), main, **draws

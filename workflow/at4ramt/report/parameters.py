@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,7 +53,8 @@ def plot_distances(distances: pd.DataFrame, path: str | Path, *, arms: Arms) -> 
     lines = -(-len(layers) // 3)
     chart = 1.6 + 0.27 * len(rows)
     figure = plt.figure(figsize=(11, 3.2 * lines + 0.8 + chart))
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3.2 * lines + 0.8, chart))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(3.2 * lines + 0.8, chart))
+    top, bottom = parts
     grid = top.subplots(lines, min(3, len(layers)), squeeze=False, sharex=True)
     for axes in grid.flat[len(layers) :]:
         axes.set_axis_off()
@@ -133,7 +135,7 @@ def plot_filters(filters: pd.DataFrame, path: str | Path, *, lead: str) -> None:
     )
     chosen = filters[filters["seed"] == seed]
     reach = float(chosen[chosen["filter"].isin(numbers)]["weight"].abs().max())
-    image = None
+    image: Any = None
     for line, arm in enumerate(arms):
         for column, number in enumerate(numbers):
             axes = grid[line, column]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -184,7 +184,9 @@ def question_groups(
     return list(groups.items())
 
 
-def _grid(table: pd.DataFrame, arms: Sequence[str], columns: Sequence[Condition], name: str):
+def _grid(
+    table: pd.DataFrame, arms: Sequence[str], columns: Sequence[Condition], name: str
+) -> np.ndarray:
     """Return one column of the table as arm x condition, NaN where nothing was scored."""
     values = np.full((len(arms), len(columns)), np.nan)
     for place, condition in enumerate(columns):
@@ -232,6 +234,7 @@ def draw_matrix(
                     fill=False,
                     edgecolor=_HIGHLIGHT,
                     linewidth=0.9,
+                    zorder=4,
                 )
             )
     return image
@@ -352,7 +355,10 @@ def difference_label(arm: str, against: str) -> str:
     return f"{style.arm_style(arm).label}\n− {style.arm_style(against).label}"
 
 
-_KINDS = {"fitted": (-0.17, "o", "full"), "half": (0.17, "s", "none")}
+_KINDS: dict[str, tuple[float, str, Literal["full", "none"]]] = {
+    "fitted": (-0.17, "o", "full"),
+    "half": (0.17, "s", "none"),
+}
 
 
 def plot_changes(
@@ -546,7 +552,7 @@ def plot_octaves(
         sharey=True,
         figsize=(2.2 + 3.6 * len(arms), 2.2 + 0.55 * len(noises)),
     )
-    image = None
+    image: Any = None
     for axes, arm in zip(grid[0], arms, strict=True):
         of_arm = rows[rows["arm"] == arm].set_index(["noise_octave", "octave"])
         index = pd.MultiIndex.from_product([noises, scored])
@@ -623,7 +629,8 @@ def plot_search_levels(
     lines = -(-len(groups) // across)
     chart = 1.5 + 0.33 * len(searched)
     figure = plt.figure(figsize=(11, 3.6 * lines + chart))
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3.6 * lines, chart))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(3.6 * lines, chart))
+    top, bottom = parts
     grid = top.subplots(lines, across, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(groups) :]:
         axes.set_axis_off()
