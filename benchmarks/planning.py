@@ -53,7 +53,7 @@ LATE_IMPORTS = {
     "evaluate_model": KERAS + "import at4ramt.training.loop, at4ramt.training.model_file\n",
     "export_onnx": KERAS + "import onnx, onnxruntime\n",
     "evaluate_notes": KERAS + "import at4ramt.training.loop\n",
-    "evaluate_in_audio": KERAS + "import at4ramt.training.loop\n",
+    "evaluate_in_audio": "import onnxruntime\n",
     "write_example": KERAS + "import at4ramt.training.loop\n",
     "fit_peer": "import onnxruntime, basic_pitch.inference, basic_pitch.note_creation\n",
     "answer_peer": "import onnxruntime, basic_pitch.inference, basic_pitch.note_creation\n",

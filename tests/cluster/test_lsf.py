@@ -218,6 +218,7 @@ def test_small_jobs_are_submitted_in_groups_and_short_ones_not_at_all(queued: Ru
     assert Counter(map(kind, queued.lsf.submissions())) == {
         "group_pianos": 1,
         "group_features": 1,
+        "group_mixing": 1,
         "rule_build_shard": 4,  # one of each split and piano
         "rule_train_base": 1,
         "rule_train_round": 4,

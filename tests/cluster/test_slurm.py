@@ -190,6 +190,7 @@ def test_small_jobs_are_submitted_in_groups_and_short_ones_not_at_all(queued: Ru
     assert Counter(submitted) == {
         "rule_pianos_prepare_piano": 1,
         "rule_features_extract_cqt_render_piece": 1,
+        "rule_mixing_mix_noise": 1,
         "rule_build_shard": 4,  # one of each split and piano
         "rule_train_base": 1,
         "rule_train_round": 4,

@@ -73,6 +73,7 @@ def test_models_that_are_kept_from_another_configuration_are_not_taken_for_this_
         ("training/level_search.py", {"train_round"}, {"train_base", "extract_cqt"}),
         ("features/cqt.py", {"extract_cqt", "build_shard", "train_base"}, {"render_piece"}),
         ("evaluation/tables.py", {"collect_scores"}, {"train_base", "train_round"}),
+        ("audio_noise/kinds.py", {"mix_noise", "evaluate_in_audio"}, {"extract_cqt", "train_base"}),
         ("training/losses.py", {"train_base"}, {"render_piece", "extract_cqt", "build_shard"}),
     ],
 )

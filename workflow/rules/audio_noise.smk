@@ -16,7 +16,7 @@ localrules:
 
 rule evaluate_in_audio:
     input:
-        model="results/models/{model}.keras",
+        model="results/models/{model}.onnx",
         files=read_files(audio_splits(), sounding_files(SOUNDING, "features", "notes")),
         mixed=MIXTURES,
     output:
@@ -33,18 +33,15 @@ rule evaluate_in_audio:
         "../../envs/transcription.yaml"
     threads: 1
     resources:
-        # One condition of a piece is in memory at a time: an hour's arrays add up to 0.5 GB beside
-        # TensorFlow's 0.8.
-        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        # One condition of a piece is in memory at a time: an hour's arrays add up to 0.5 GB.
+        mem_mb=lambda wildcards, attempt: attempt * 1500,
         runtime=60,
     params:
         pieces=SOUNDING,
         config=audio_config(config),
         code=source_digest(
             "evaluation.tables",
-            "training.backend",
-            "training.loop",
-            "training.model_file",
+            "training.onnx_file",
             *AUDIO_MODULES,
         ),
     script:

@@ -86,7 +86,16 @@ rule mix_noise:
     resources:
         # An hour of music is in memory three times, 0.25 GB each, beside a block of its transform.
         mem_mb=lambda wildcards, attempt: attempt * 1500,
-        runtime=lambda wildcards, attempt: attempt * 30,
+        # 0.2 seconds a minute of music and condition; an hour is 30 MB as MP3 at the least.
+        runtime=lambda wildcards, input, attempt: (
+            attempt
+            * (
+                3
+                + int(
+                    CONDITIONS * source_megabytes([row_of(wildcards.piece)], [input.audio]) // 100
+                )
+            )
+        ),
     params:
         config=mixing_config(config),
         member=lambda wildcards: row_of(wildcards.piece)["audio_member"],

@@ -30,9 +30,8 @@ def mixtures_of(wildcards):
     )
 
 
+# Mixtures of a piece.
+CONDITIONS = len(config["evaluation"]["audio_noises"]) * len(config["evaluation"]["audio_snr_db"])
+
 # What is heard in noise of the splits that are scored in it; nothing if there is no noise.
-MIXTURES = [
-    f"results/noise/mixed/{split}.json"
-    for split in audio_splits()
-    if config["evaluation"]["audio_noises"] and config["evaluation"]["audio_snr_db"]
-]
+MIXTURES = [f"results/noise/mixed/{split}.json" for split in audio_splits() if CONDITIONS]

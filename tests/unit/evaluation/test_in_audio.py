@@ -29,6 +29,7 @@ from at4ramt.evaluation.tables import (
 from at4ramt.features.cqt import CqtSettings, complex_cqt
 from at4ramt.files import file_digest, write_json
 from at4ramt.training.backend import start_backend
+from at4ramt.training.onnx_file import export_onnx
 
 NOISES = ["white", "babble"]
 SNR_DB = [10, -3]
@@ -77,9 +78,11 @@ def scored(written, demo_config):
     config = made_with(demo_config)
     start_backend(1, 0)
     model = write_model(Path(folder, "model.keras"), "small", card=card)
+    export_onnx(model, f"{folder}/model.onnx")
     score_in_audio(
-        str(model), written, f"{folder}/audio.parquet", config=audio_config(config), threads=1
-    )
+        f"{folder}/model.onnx", written, f"{folder}/audio.parquet",
+        config=audio_config(config), threads=1,
+    )  # fmt: skip
     noted = [NotedPiece(p.name, p.instrument, p.split, p.features, p.notes) for p in written]
     score_notes(
         str(model), noted, f"{folder}/notes.parquet", config=notes_config(config), threads=1
@@ -184,8 +187,9 @@ def test_mixtures_of_other_settings_are_refused(scored, written, demo_config, tm
     other["evaluation"]["audio_noises"] = ["white"]
     with pytest.raises(InputError, match=r"first\.npz: was made with evaluation\.audio_noises"):
         score_in_audio(
-            str(scored[0]), written, str(tmp_path / "a"), config=audio_config(other), threads=1
-        )
+            str(scored[0].with_suffix(".onnx")), written, str(tmp_path / "a"),
+            config=audio_config(other), threads=1,
+        )  # fmt: skip
 
 
 @pytest.fixture
