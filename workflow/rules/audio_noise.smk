@@ -160,9 +160,9 @@ rule collect_audio:
     input:
         parts=[
             stem_of(*model).replace("models", "evaluation/models", 1) + ".audio.parquet"
-            for model in NOTED
+            for model in LAST_MODELS
         ],
-        cards=[stem_of(*model) + ".json" for model in NOTED],
+        cards=[stem_of(*model) + ".json" for model in LAST_MODELS],
         peers=[f"results/evaluation/peers/{peer}.audio.parquet" for peer in PEERS],
     output:
         "results/evaluation/audio.parquet",

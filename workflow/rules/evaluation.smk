@@ -40,7 +40,7 @@ rule evaluate_model:
         shards={split: shards_of(split) for split in evaluated_splits()},
         config=evaluation_config(config),
         # What an arm ends with, and the base, hear more than the paper's noise.
-        further=lambda wildcards: wildcards.model in {model_name(*model) for model in NOTED},
+        further=lambda wildcards: wildcards.model in {model_name(*model) for model in LAST_MODELS},
         code=source_digest(
             "evaluation.confusion",
             "evaluation.metrics",
@@ -113,7 +113,7 @@ rule collect_scores:
     log:
         "logs/collect_scores/{table}.log",
     wildcard_constraints:
-        table="|".join((*SCORED_TABLES, "notes")),
+        table="|".join(EVALUATED_TABLES),
     conda:
         "../../envs/features.yaml"
     threads: 1
@@ -238,7 +238,7 @@ rule transcribe_excerpts:
 
 rule evaluation:
     input:
-        expand(rules.collect_scores.output[0], table=(*SCORED_TABLES, "notes")),
+        expand(rules.collect_scores.output[0], table=EVALUATED_TABLES),
         rules.write_levels.output,
         rules.write_example.output,
         rules.transcribe_excerpts.output,

@@ -3,6 +3,9 @@
 # The arm that stands beside the base: the paper's, or the first that is trained.
 SHOWN_ARM = LEAD if LEAD in ARMS else ARMS[0]
 
+# Tables that this configuration asks for.
+EVALUATED_TABLES = (*SCORED_TABLES, *(["notes"] if config["evaluation"]["note_levels"] else []))
+
 # How the frames of a recording become notes.
 NOTE_RULE = {
     key: value
@@ -21,8 +24,8 @@ TRANSCRIPTION_MODULES = (
     "transcription.transcribe",
 )
 
-# Models whose notes are scored: the base, and the last round of each arm.
-NOTED = [model for model in MODELS if model[2] in (0, len(ROUNDS))]
+# Models that are scored by more than the paper's noise: the base, and the last round of each arm.
+LAST_MODELS = [model for model in MODELS if model[2] in (0, len(ROUNDS))]
 
 
 def noted_pieces():
@@ -44,7 +47,8 @@ def noted_pieces():
 def collected_cards(wildcards):
     """Paths of the cards of the models that one table has rows of."""
     return [
-        stem_of(*model) + ".json" for model in (NOTED if wildcards.table == "notes" else MODELS)
+        stem_of(*model) + ".json"
+        for model in (LAST_MODELS if wildcards.table == "notes" else MODELS)
     ]
 
 

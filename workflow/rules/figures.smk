@@ -354,7 +354,7 @@ rule write_provenance:
             rules.plot_rounds.output,
             rules.plot_training.output,
             rules.plot_transcription.output,
-            rules.plot_notes.output,
+            rules.plot_notes.output if "notes" in EVALUATED_TABLES else [],
             rules.plot_systems.output,
             rules.write_listening.output,
             rules.study.input,

@@ -12,7 +12,7 @@ import pandas as pd
 from at4ramt.config import peer_config
 from at4ramt.errors import InputError
 from at4ramt.evaluation.metrics import probabilities
-from at4ramt.evaluation.snr import magnitude_statistics, snr_table
+from at4ramt.evaluation.snr import SNR_COLUMNS, magnitude_statistics, snr_table
 from at4ramt.evaluation.tables import (
     write_audio_counts,
     write_frame_metrics,
@@ -21,6 +21,7 @@ from at4ramt.evaluation.tables import (
 )
 from at4ramt.features.frames import load_frames
 from at4ramt.files import read_json, whole_file
+from at4ramt.training.arms import is_acoustic
 from at4ramt.training.jobs import margin_bins
 from at4ramt.training.lineage import check_made_with, check_parts
 from at4ramt.training.network import CONTEXT_FRAMES
@@ -77,7 +78,9 @@ def write_levels(
 
     A row for each model, split and instrument, because the same level is
     another ratio on a louder piano; the four ratios are those of
-    :mod:`at4ramt.evaluation.snr`, over the centres' magnitudes.
+    :mod:`at4ramt.evaluation.snr`, over the centres' magnitudes. Its formulas are those of
+    uniform noise: arms with another have no ratio, but those with noise in the audio
+    one of their own, ``snr_audio_db``, in which the piano makes no difference.
     """
     statistics = []
     for split, paths in shards.items():
@@ -96,10 +99,13 @@ def write_levels(
             )
     rounds = [card for card in map(read_json, cards) if card["level"] > 0]
     levels = pd.DataFrame(rounds, columns=["arm", "seed", "round", "level", "search_status"])
+    noise = pd.Series([card["config"]["rounds"]["arm"]["noise"] for card in rounds], dtype=str)
+    table = snr_table(levels.assign(noise=noise), pd.DataFrame(statistics))
+    table.loc[table["noise"] != "uniform", list(SNR_COLUMNS)] = np.nan
+    ratio = -20 * np.log10(table["level"])
+    table["snr_audio_db"] = ratio.where(table["noise"].map(is_acoustic).astype(bool))
     with whole_file(path) as temporary:
-        snr_table(levels, pd.DataFrame(statistics)).to_csv(
-            temporary, index=False, float_format="%.6g"
-        )
+        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def write_example(
