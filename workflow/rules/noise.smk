@@ -71,7 +71,7 @@ rule mix_noise:
     input:
         features="results/features/{piece}.parquet",
         audio=lambda wildcards: audio_of(wildcards.piece),
-        excerpts=[BABBLE] if "babble" in config["evaluation"]["audio_noises"] else [],
+        excerpts=BABBLE if "babble" in config["evaluation"]["audio_noises"] else [],
     output:
         "results/noise/mixed/{piece}.npz",
     log:
