@@ -64,10 +64,11 @@ def both(name: str, frames: int, repeats: int) -> dict[str, Any]:
 
     start_backend(1, 0)
     from at4ramt.training.loop import predict_logits
-    from at4ramt.training.network import CONTEXT_FRAMES
+    from at4ramt.training.network import context_frames
 
     network = data.network(name)
-    magnitudes = data.frame_matrix(frames, edge=CONTEXT_FRAMES // 2).magnitudes
+    window = context_frames(network)
+    magnitudes = data.frame_matrix(frames, edge=window // 2).magnitudes
 
     def whole() -> Any:
         return predict_logits(network, magnitudes)
@@ -76,7 +77,7 @@ def both(name: str, frames: int, repeats: int) -> dict[str, Any]:
         outputs = []
         for first in range(0, frames, BATCH):
             rows = np.arange(first, min(first + BATCH, frames))
-            windows = magnitudes[rows[:, None] + np.arange(CONTEXT_FRAMES)]
+            windows = magnitudes[rows[:, None] + np.arange(window)]
             missing = BATCH - len(rows)  # one shape: compiled once, as the other way
             windows = np.pad(windows, ((0, missing), (0, 0), (0, 0)))
             outputs.append(network.predict_on_batch(windows)[: len(rows), 0])

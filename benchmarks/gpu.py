@@ -146,7 +146,7 @@ def f1_of_precisions(shards: Path, network_name: str, epochs: int, batch: int) -
         split: sorted(map(str, (shards / split).glob("*.parquet")))
         for split in ("training", "validation")
     }
-    training, validation = load_splits(files["training"], files["validation"], config)
+    training, validation = load_splits(files["training"], files["validation"], config, 7)
     weights = _weights(training, config)
     for precision in ("float32", "mixed_bfloat16"):
         network = build_network(

@@ -174,6 +174,7 @@ def training(folder: str, pieces: int) -> dict[str, float]:
 
     from at4ramt.training.jobs import load_splits
     from at4ramt.training.loop import train
+    from at4ramt.training.network import context_frames
 
     place, content = Path(folder), data.config()
     shard = str(place / "shards" / f"{pieces}" / "X.parquet")
@@ -181,7 +182,7 @@ def training(folder: str, pieces: int) -> dict[str, float]:
     network, optimizer = data.network(), keras.optimizers.Adam(1e-3)
 
     def work() -> None:
-        matrix, validation = load_splits([shard], [held], content)
+        matrix, validation = load_splits([shard], [held], content, context_frames(network))
         weights = data.weights(matrix)
         train(network, optimizer, matrix, validation, weights, data.plan())
 

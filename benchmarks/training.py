@@ -218,10 +218,11 @@ def step_operations(name: str, batch: int, segment: int) -> float:
     Two for each product and sum. Going back costs each layer as much for the gradient of its
     weights and again for that of its input, which the first one does not need.
     """
-    from at4ramt.training.network import CONTEXT_FRAMES, KERNELS, NETWORKS, POOL
+    from at4ramt.training.network import KERNELS, NETWORKS, POOL
 
     size, section = NETWORKS[name], data.config()["features"]
-    frames, width = segment + CONTEXT_FRAMES - 1, section["pitches"] * section["bins_per_pitch"]
+    context = sum(long - 1 for long, _ in KERNELS)
+    frames, width = segment + context, section["pitches"] * section["bins_per_pitch"]
     channels, total = 1, 0.0
     for number, (long, wide) in enumerate(KERNELS):
         frames, width = frames - long + 1, width - wide + 1

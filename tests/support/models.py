@@ -33,7 +33,7 @@ def write_model(
         [w + rng.normal(0, 0.1 if w.ndim == 1 else 0, w.shape) for w in network.get_weights()]
     )
     if card is None:
-        card = {"features": features, "frame_step": 2, "threshold_fitted": 0.5}
+        card = {"features": features, "frame_step": 2, "context_frames": 7, "threshold_fitted": 0.5}
     optimizer = keras.optimizers.Adam()
     optimizer.build(network.trainable_variables)
     save_model(path, network, optimizer, card)

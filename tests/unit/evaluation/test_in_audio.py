@@ -73,6 +73,7 @@ def scored(written, demo_config):
         "round": 0,
         "threshold_fitted": THRESHOLD,
         "frame_step": 2,
+        "context_frames": 7,
         "features": demo_config["features"],
     }
     config = made_with(demo_config)

@@ -117,6 +117,7 @@ def scored(tmp_path_factory, write_pieces, demo_config):
         "round": 0,
         "threshold_fitted": THRESHOLD,
         "frame_step": 2,
+        "context_frames": 7,
         "features": demo_config["features"],
     }
     model = write_model(folder / "model.keras", "small", card=card)

@@ -54,7 +54,7 @@ def scored(tmp_path_factory, write_shard, demo_config):
     optimizer.build(network.trainable_variables)
     weights = loss_weights("per_pitch", np.arange(56), 100, cap=50)
     card = {
-        "arm": "base", "seed": 3, "round": 0, "threshold_fitted": THRESHOLD,
+        "arm": "base", "seed": 3, "round": 0, "threshold_fitted": THRESHOLD, "context_frames": 7,
         "features": demo_config["features"],
         "loss_weights": {"active": weights.active.tolist(), "inactive": weights.inactive.tolist()},
         "config": {},

@@ -6,8 +6,8 @@ import pytest
 from at4ramt.errors import InputError
 from at4ramt.training.loop import predict_logits
 from at4ramt.training.network import (
-    CONTEXT_FRAMES,
     build_network,
+    context_frames,
     frame_median_layer,
     rebuilt_network,
 )
@@ -32,7 +32,7 @@ def test_a_sequence_gives_what_its_separate_windows_give():
     windows = np.stack([rows[i : i + 7] for i in range(len(rows) - 6)])
     separate = network.predict_on_batch(windows)[:, 0]
     together = predict_logits(network, rows)
-    assert CONTEXT_FRAMES == 7
+    assert context_frames(network) == 7
     assert together.shape == separate.shape == (614, 56)
     np.testing.assert_allclose(together, separate, atol=2e-6)
 

@@ -23,6 +23,7 @@ from at4ramt.features.frames import load_frames
 from at4ramt.files import file_digest
 from at4ramt.training.loop import predict_logits
 from at4ramt.training.model_file import load_model, read_card, save_model
+from at4ramt.training.network import context_frames
 from at4ramt.training.onnx_file import OnnxModel, export_onnx, exported, load_onnx
 
 
@@ -164,7 +165,9 @@ def test_a_network_that_cannot_be_exported_leaves_no_file(tmp_path, layers, erro
     for layer in layers:
         signal = layer(signal)
     path = tmp_path / "a.keras"
-    save_model(path, keras.Model(frames, signal), keras.optimizers.SGD(), {})
+    network = keras.Model(frames, signal)
+    card = {"context_frames": context_frames(network)}
+    save_model(path, network, keras.optimizers.SGD(), card)
     with pytest.raises(error, match=r"layer 'other'|logits differ"):
         export_onnx(path, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == [path]

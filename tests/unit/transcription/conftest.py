@@ -27,7 +27,12 @@ def hear_fundamentals(frames: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def detector(demo_config: dict) -> Model:
     """A model of the demo's features that finds the loud fundamentals."""
-    card = {"features": demo_config["features"], "frame_step": 2, "threshold_fitted": 0.5}
+    card = {
+        "features": demo_config["features"],
+        "frame_step": 2,
+        "context_frames": 7,
+        "threshold_fitted": 0.5,
+    }
     return Model("detector.keras", card, "none", hear_fundamentals)
 
 

@@ -13,7 +13,12 @@ from at4ramt.transcription.models import Model, find_model, open_model
 
 
 def test_every_frame_gets_the_window_that_the_network_was_trained_on(demo_config: dict) -> None:
-    card = {"features": demo_config["features"], "frame_step": 2, "threshold_fitted": 0.5}
+    card = {
+        "features": demo_config["features"],
+        "frame_step": 2,
+        "context_frames": 7,
+        "threshold_fitted": 0.5,
+    }
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(7, 168, 56)).astype(np.float32)
 
@@ -53,7 +58,12 @@ def test_a_trained_archive_runs_in_keras_where_there_is_no_export(
 def test_an_export_is_run_without_keras(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_config: dict
 ) -> None:
-    card = {"features": demo_config["features"], "frame_step": 2, "threshold_fitted": 0.5}
+    card = {
+        "features": demo_config["features"],
+        "frame_step": 2,
+        "context_frames": 7,
+        "threshold_fitted": 0.5,
+    }
     path = tmp_path / "round_01.keras"
     path.touch()
 

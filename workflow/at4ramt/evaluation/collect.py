@@ -24,7 +24,6 @@ from at4ramt.files import read_json, whole_file
 from at4ramt.training.arms import is_acoustic
 from at4ramt.training.jobs import margin_bins
 from at4ramt.training.lineage import check_made_with, check_parts
-from at4ramt.training.network import CONTEXT_FRAMES
 
 WRITERS = {
     "scores": write_scores,
@@ -85,9 +84,7 @@ def write_levels(
     statistics = []
     for split, paths in shards.items():
         for shard in paths:
-            matrix = load_frames(
-                [shard], padding=CONTEXT_FRAMES // 2, margin_bins=margin_bins(features)
-            )
+            matrix = load_frames([shard], padding=0, margin_bins=margin_bins(features))
             mean, mean_square = magnitude_statistics([matrix.magnitudes[matrix.centre]])
             statistics.append(
                 {
@@ -137,8 +134,10 @@ def write_example(
 
     features, report = config["features"], config["report"]
     loaded = {name: load_model(model, features) for name, model in models.items()}
-    seed = next(iter(loaded.values())).card["seed"]
-    pieces = (p for p in load_pieces(shards, features, seed) if p.name == report["example_piece"])
+    card = next(iter(loaded.values())).card
+    context = card["context_frames"]
+    scored = load_pieces(shards, features, card["seed"], context)
+    pieces = (piece for piece in scored if piece.name == report["example_piece"])
     piece = next(pieces, None)
     if piece is None:
         raise InputError(
@@ -153,7 +152,7 @@ def write_example(
             f"config key report.example_start_seconds is {first}; the piece "
             f"'{report['example_piece']}' ends at {seconds[-1]:.1f} s; expected an earlier start"
         )
-    padding = CONTEXT_FRAMES // 2
+    padding = context // 2
     content: dict[str, Any] = {
         "times": seconds[shown],
         "truth": piece.truth[shown],

@@ -34,7 +34,6 @@ from at4ramt.training.arms import Arm
 from at4ramt.training.backend import start_backend
 from at4ramt.training.jobs import margin_bins
 from at4ramt.training.losses import LossWeights
-from at4ramt.training.network import CONTEXT_FRAMES
 from at4ramt.training.noise import mean_of, unit_noise
 
 log = logging.getLogger("at4ramt")
@@ -162,7 +161,7 @@ def score_model(
     counted: dict[str, list[Block]] = {"scores": [], "scores_all_frames": []}
     errors: list[dict[str, Any]] = []
     confusion: dict[tuple[Any, ...], npt.NDArray[np.float64]] = {}
-    for piece in load_pieces(shards, features, card["seed"]):
+    for piece in load_pieces(shards, features, card["seed"], card["context_frames"]):
         subsets = {"scores": piece.centre, "scores_all_frames": np.ones_like(piece.centre)}
         unit: dict[str, npt.NDArray[np.float32]] = {}
         for condition in heard:
@@ -269,14 +268,14 @@ def _attacked(model: Any, piece: Piece, level: float) -> npt.NDArray[np.float32]
 
 
 def load_pieces(
-    shards: dict[str, Sequence[str]], features: dict[str, Any], seed: int
+    shards: dict[str, Sequence[str]], features: dict[str, Any], seed: int, context: int
 ) -> Iterator[Piece]:
     """Yield the pieces of some shards with their evaluation noise, split by split.
 
     Noise is drawn per piece and frame index: which other pieces are scored
-    beside it changes nothing.
+    beside it changes nothing. Each has silence for windows of ``context`` frames at both ends.
     """
-    padding = CONTEXT_FRAMES // 2
+    padding = context // 2
     for split, paths in shards.items():
         matrix = load_frames(paths, padding=padding, margin_bins=margin_bins(features))
         for index, name in enumerate(matrix.pieces):

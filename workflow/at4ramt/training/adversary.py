@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from at4ramt.training.backend import gradient_of
 from at4ramt.training.losses import LossWeights, cross_entropies
-from at4ramt.training.network import CONTEXT_FRAMES
+from at4ramt.training.network import context_frames
 
 GRADIENT = "gradient"
 # Of several steps each goes so far, in shares of the amount; the last is cut to the amount.
@@ -95,7 +95,7 @@ def perturb_rows(
     """
     from keras import ops
 
-    reach = CONTEXT_FRAMES - 1
+    reach = context_frames(network) - 1
     pad = ((reach, reach), (0, 0))
     # A window of zeros at both ends of each chunk: every output that a row is part of is seen.
     heard = np.pad(magnitudes, pad)

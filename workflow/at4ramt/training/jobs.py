@@ -13,6 +13,7 @@ import pandas as pd
 
 from at4ramt.audio_noise.pool import read_pool
 from at4ramt.evaluation.metrics import fit_threshold, probabilities
+from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.features.shards import check_shards
 from at4ramt.files import file_digest, value_digest, whole_file, write_json
@@ -24,7 +25,7 @@ from at4ramt.training.checkpoint import Checkpoint, TrainingState, training_key
 from at4ramt.training.level_search import SearchResult, SearchSettings, SearchStep, search_level
 from at4ramt.training.lineage import check_model
 from at4ramt.training.losses import LossWeights, loss_weights
-from at4ramt.training.network import CONTEXT_FRAMES, build_network, rebuilt_network
+from at4ramt.training.network import build_network, context_frames, rebuilt_network
 
 log = logging.getLogger("at4ramt")
 
@@ -89,15 +90,17 @@ def train_base(
     shards = _shard_digests(training_shards, validation_shards, config)
     key = training_key([*shards.values()], seed=seed, config=config, code=code)
     checkpoint = Checkpoint(checkpoints, key)
-    training, validation = load_splits(training_shards, validation_shards, config)
-    weights = _weights(training, config)
     settings, base = config["training"], config["base"]
+    features = CqtSettings.from_config(config["features"])
     network = build_network(
         **config["network"],
-        bins=training.magnitudes.shape[1],
-        pitches=training.labels.shape[1],
+        bins=features.pitches * features.bins_per_pitch,
+        pitches=features.pitches,
         seed=purpose_seed(seed, "initial weights"),
     )
+    context = context_frames(network)
+    training, validation = load_splits(training_shards, validation_shards, config, context)
+    weights = _weights(training, config)
     log.info("network %s: %s parameters", config["network"]["name"], f"{network.count_params():,}")
     optimizer = _adam(settings["learning_rate"])
     plan = Plan(
@@ -222,10 +225,11 @@ def train_round(
         if pools
         else None
     )
-    training, validation = load_splits(
-        training_shards, validation_shards, config, transform=acoustic is not None
-    )
     parent = load_model(parent_path, config["features"])
+    context = context_frames(parent.network)
+    training, validation = load_splits(
+        training_shards, validation_shards, config, context, transform=acoustic is not None
+    )
     weights = parent.loss_weights
     settings, rounds = config["training"], config["rounds"]
     kind = Arm.from_config(rounds["arm"])
@@ -303,6 +307,7 @@ def load_splits(
     training_shards: Sequence[str],
     validation_shards: Sequence[str],
     config: dict[str, Any],
+    context: int,
     *,
     transform: bool = False,
 ) -> tuple[FrameMatrix, FrameMatrix]:
@@ -312,9 +317,10 @@ def load_splits(
         training_shards: Parquet shards of the training split.
         validation_shards: those of the validation split.
         config: sections ``features`` and ``training``.
+        context: frames of the network's window.
         transform: whether noise is to be added to their complex transform.
     """
-    padding = CONTEXT_FRAMES // 2
+    padding = context // 2
     margin = margin_bins(config["features"])
     edge = padding + config["training"]["segment_frames"]
     training = load_frames(
@@ -476,6 +482,7 @@ def _finish(
         "epochs": len(state.history),
         "epoch_kept": kept_epoch(state),
         "parameters": int(network.count_params()),
+        "context_frames": context_frames(network),
         "network": config["network"],
         "features": config["features"],
         "frame_step": config["shards"]["frame_step"],

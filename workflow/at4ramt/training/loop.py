@@ -20,7 +20,7 @@ from at4ramt.training.adversary import GRADIENT, perturb_rows, perturbation
 from at4ramt.training.checkpoint import Checkpoint, Interrupted, Interruption, TrainingState
 from at4ramt.training.losses import LossWeights
 from at4ramt.training.model_file import restore, snapshot
-from at4ramt.training.network import CONTEXT_FRAMES, computing_in
+from at4ramt.training.network import computing_in, context_frames
 from at4ramt.training.noise import unit_noise
 from at4ramt.training.segments import SegmentModel
 
@@ -279,7 +279,7 @@ def predict_logits(network: Any, magnitudes: npt.NDArray[np.float32]) -> npt.NDA
     Returns:
         float32, ``(rows - c, pitches)``, for the rows from ``c / 2`` on.
     """
-    context = CONTEXT_FRAMES - 1
+    context = context_frames(network) - 1
     rows, outputs = len(magnitudes), []
     # Chunks of one length, the last padded: every backend then compiles once.
     for first in range(0, rows - context, PREDICTED_ROWS):

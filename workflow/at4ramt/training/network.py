@@ -34,7 +34,6 @@ NETWORKS = {
 }
 KERNELS = ((5, 25), (3, 5))
 POOL = (1, 3)
-CONTEXT_FRAMES = 1 + sum(time - 1 for time, _ in KERNELS)
 
 
 def build_network(
@@ -160,6 +159,19 @@ def frame_median_layer() -> Any:
             return magnitudes - ops.mean(middle, axis=-1, keepdims=True)
 
     return FrameMedian
+
+
+def context_frames(network: Any) -> int:
+    """Return how many frames a network takes for one frame of pitches: its window, 7 in both.
+
+    Each convolution over time takes its reach off both ends, and no layer else does; what
+    goes round a convolution is cropped to it.
+    """
+    return 1 + sum(
+        (layer.kernel_size[0] - 1) * layer.dilation_rate[0]
+        for layer in network.layers
+        if type(layer).__name__ == "Conv2D"
+    )
 
 
 @contextmanager

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from at4ramt.errors import InputError
 from at4ramt.files import file_digest, whole_file
 from at4ramt.training.model_file import CARD, check_features, load_model
-from at4ramt.training.network import CONTEXT_FRAMES
+from at4ramt.training.network import context_frames
 
 log = logging.getLogger("at4ramt")
 
@@ -65,14 +65,16 @@ class OnnxModel:
         Memory beside input and output is that of 512 frames, however many there are.
 
         Args:
-            magnitudes: float32, ``(frames, bins)``, at least 7 frames.
+            magnitudes: float32, ``(frames, bins)``, at least one window of ``c`` frames, the
+                card's ``context_frames``.
 
         Returns:
-            float32, ``(frames - 6, pitches)``, for the frames from the fourth on.
+            float32, ``(frames - c + 1, pitches)``, for the frames in the windows' middles.
         """
-        context = CONTEXT_FRAMES - 1
-        if len(magnitudes) < CONTEXT_FRAMES:
-            raise ValueError(f"{len(magnitudes)} frames; a window has {CONTEXT_FRAMES}")
+        window = int(self.card["context_frames"])
+        context = window - 1
+        if len(magnitudes) < window:
+            raise ValueError(f"{len(magnitudes)} frames; a window has {window}")
         starts = range(0, len(magnitudes) - context, CHUNK_ROWS)
         chunks = (magnitudes[None, first : first + CHUNK_ROWS + context] for first in starts)
         return np.concatenate([self.session.run([OUTPUT], {INPUT: each})[0][0] for each in chunks])
@@ -118,7 +120,7 @@ def onnx_model(network: Any) -> Any:
 
     Args:
         network: layers in one chain, ``(batch, frames, bins)`` to
-            ``(batch, frames - 6, pitches)``.
+            ``(batch, frames - c + 1, pitches)``.
 
     Raises:
         NotImplementedError: if a layer has no rule, or does not follow the one before it.
@@ -147,7 +149,7 @@ def onnx_model(network: Any) -> Any:
     logits = helper.make_tensor_value_info(
         OUTPUT,
         TensorProto.FLOAT,
-        ["batch", f"frames - {CONTEXT_FRAMES - 1}", pitches],
+        ["batch", f"frames - {context_frames(network) - 1}", pitches],
         "the sigmoid of a logit is the probability that the pitch is active in the frame",
     )
     return helper.make_model(
@@ -329,7 +331,7 @@ LAYERS: Mapping[str, Callable[[_Graph, Any, str], str]] = {
 def _largest_difference(network: Any, exported_model: OnnxModel) -> float:
     """Return the largest difference of a logit over some frames of noise, NaN included."""
     rng = np.random.default_rng(0)
-    frames = rng.random((4 * CONTEXT_FRAMES + 1, network.input_shape[-1]), np.float32)
+    frames = rng.random((4 * context_frames(network) + 1, network.input_shape[-1]), np.float32)
     frames *= rng.random((len(frames), 1), np.float32)
     expected = np.asarray(network.predict_on_batch(frames[None]))[0]
     found = exported_model.logits(frames)

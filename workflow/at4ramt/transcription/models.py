@@ -16,13 +16,12 @@ import numpy.typing as npt
 
 from at4ramt.errors import InputError
 from at4ramt.features.cqt import CqtSettings
-from at4ramt.training.network import CONTEXT_FRAMES
 
 PAPER_ARM = "adversarial"
 """Whose model is taken where none is named."""
 
 Logits = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
-"""Magnitudes ``(T, bins)`` to logits ``(T - 6, pitches)``."""
+"""Magnitudes ``(T, bins)`` to logits ``(T - c + 1, pitches)``, ``c`` the window's frames."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Model:
     @property
     def margin_frames(self) -> int:
         """Frames at full rate that the network needs before and after each."""
-        return CONTEXT_FRAMES // 2 * int(self.card["frame_step"])
+        return int(self.card["context_frames"]) // 2 * int(self.card["frame_step"])
 
     def probabilities(self, magnitudes: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Return each pitch's probability in each frame, at the full frame rate.
