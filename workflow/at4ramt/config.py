@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from at4ramt.features.cqt import CqtSettings
 from at4ramt.errors import InputError, suggestion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,8 +225,8 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     if levels[0] != 0 or list(levels) != sorted(levels):
         yield f"evaluation.levels is {levels}; expected ascending levels that begin with 0"
     features = config["features"]
-    low = features["lowest_pitch"] - features["margin_pitches"]
-    high = features["lowest_pitch"] + features["pitches"] + features["margin_pitches"] - 1
+    settings = CqtSettings.from_config(features)
+    low, high = settings.first_pitch, settings.first_pitch + settings.all_pitches - 1
     if low < 12 or high > 127:
         yield f"features: pitches {low} to {high} with their margin; expected 12 to 127"
     highest_hz = 440.0 * 2 ** ((high + 1 - 69) / 12)

@@ -18,9 +18,9 @@ from at4ramt.evaluation.tables import (
     write_note_counts,
     write_scores,
 )
+from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.frames import load_frames
 from at4ramt.files import read_json, whole_file
-from at4ramt.training.jobs import margin_bins
 from at4ramt.training.lineage import check_made_with, check_parts
 from at4ramt.training.network import CONTEXT_FRAMES
 
@@ -79,11 +79,10 @@ def write_levels(
     :mod:`at4ramt.evaluation.snr`, over the centres' magnitudes.
     """
     statistics = []
+    bins = CqtSettings.from_config(features).core
     for split, paths in shards.items():
         for shard in paths:
-            matrix = load_frames(
-                [shard], padding=CONTEXT_FRAMES // 2, margin_bins=margin_bins(features)
-            )
+            matrix = load_frames([shard], padding=CONTEXT_FRAMES // 2, bins=bins)
             mean, mean_square = magnitude_statistics([matrix.magnitudes[matrix.centre]])
             statistics.append(
                 {

@@ -80,15 +80,14 @@ class FrameMatrix:
 
 
 def load_frames(
-    shards: Sequence[str | Path], *, padding: int, margin_bins: int, edge: int = 0
+    shards: Sequence[str | Path], *, padding: int, bins: slice, edge: int = 0
 ) -> FrameMatrix:
     """Read shards into one frame matrix.
 
     Args:
         shards: Parquet shards, read in this order.
         padding: rows of silence between pieces: half a window.
-        margin_bins: bins on either side of the 168 that only transposition uses;
-            they are left out.
+        bins: those of the shards that are read: ``CqtSettings.core`` leaves the margin out.
         edge: rows of silence at both ends; at least ``padding``.
 
     Raises:
@@ -124,7 +123,7 @@ def load_frames(
         for part in shard_parts(path, ["frame", "centre", "labels", "real", "imag"]):
             to = place[first : first + len(part)]
             first += len(part)
-            heard, written = _core_magnitudes(part, margin_bins), fixed_list_values(part, "labels")
+            heard, written = _magnitudes(part, bins), fixed_list_values(part, "labels")
             if not magnitudes.size:
                 magnitudes = aligned_zeros((rows, heard.shape[1]), np.float32)
                 labels = aligned_zeros((rows, written.shape[1]), np.uint8)
@@ -150,8 +149,8 @@ def aligned_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[A
     return memory[first : first + size].view(dtype).reshape(shape)
 
 
-def _core_magnitudes(table: pa.Table, margin_bins: int) -> npt.NDArray[np.float32]:
-    real = fixed_list_values(table, "real")
-    core = slice(margin_bins, real.shape[1] - margin_bins)
-    imaginary = fixed_list_values(table, "imag")[:, core].astype(np.float32)
-    return np.hypot(real[:, core].astype(np.float32), imaginary)
+def _magnitudes(table: pa.Table, bins: slice) -> npt.NDArray[np.float32]:
+    real, imaginary = (
+        fixed_list_values(table, part)[:, bins].astype(np.float32) for part in ("real", "imag")
+    )
+    return np.hypot(real, imaginary)

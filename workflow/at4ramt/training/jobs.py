@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from at4ramt.evaluation.metrics import fit_threshold, probabilities
+from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.features.shards import check_shards
 from at4ramt.files import file_digest, value_digest, whole_file, write_json
@@ -276,10 +277,10 @@ def load_splits(
 ) -> tuple[FrameMatrix, FrameMatrix]:
     """Load the frame matrices of the training and the validation split."""
     padding = CONTEXT_FRAMES // 2
-    margin = margin_bins(config["features"])
+    bins = CqtSettings.from_config(config["features"]).core
     edge = padding + config["training"]["segment_frames"]
-    training = load_frames(training_shards, padding=padding, margin_bins=margin, edge=edge)
-    validation = load_frames(validation_shards, padding=padding, margin_bins=margin)
+    training = load_frames(training_shards, padding=padding, bins=bins, edge=edge)
+    validation = load_frames(validation_shards, padding=padding, bins=bins)
     for name, matrix in (("training", training), ("validation", validation)):
         log.info(
             "%s: %d pieces, %d frames, %d centres",
@@ -297,11 +298,6 @@ def _shard_digests(
     shards = [*training, *validation]
     check_shards(shards, config)
     return {path: file_digest(path) for path in shards}
-
-
-def margin_bins(features: dict[str, Any]) -> int:
-    """Return the bins on either side of those that the networks see."""
-    return int(features["margin_pitches"] * features["bins_per_pitch"])
 
 
 def _weights(training: FrameMatrix, config: dict[str, Any]) -> LossWeights:
