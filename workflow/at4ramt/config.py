@@ -210,6 +210,9 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             f"corpus.root is {corpus['root']!r} and corpus.kind is {corpus['kind']!r}; expected a "
             "folder for every kind but embedded, which has none"
         )
+    for name, limits in corpus["variations"].items():
+        if isinstance(limits, list) and limits[0] > limits[1]:
+            yield f"corpus.variations.{name} is {limits}; expected the lower limit first"
     search = config["rounds"]["search"]
     if search["minimum_increase"] >= search["maximum_increase"]:
         yield (

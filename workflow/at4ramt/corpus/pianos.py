@@ -1,21 +1,22 @@
-"""The five pianos: from the packages' archives to one file that the sampler reads.
+"""The pianos: from the packages' archives to one file that the sampler reads.
 
 A prepared piano is an uncompressed ``.npz``: one int16 member (channels,
 frames) per recording, read only when it is played, and a member
 ``description``, JSON as bytes, with what :func:`load_piano` needs. Two kinds:
 
-*Sound fonts* (the training pianos): zones, generators and modulators of the
+*Sound fonts*: zones, generators and modulators of the
 font's preset 0:0, evaluated per note by :mod:`at4ramt.corpus.soundfont`.
 Simplified: the filter stands where the modulation envelope peaks; voices that
 swell for more than :data:`SLOW_ATTACK_SECONDS` are left out; no chorus and
 reverberation; no vibrato.
 
-*Recorded pianos* (held out): one recording per sampled key and velocity layer,
+*Recorded pianos*: one recording per sampled key and velocity layer,
 neighbouring keys played faster or slower. Silence before the hammer is cut;
 each recording's own loudness is measured, and the loudness that a velocity
 asks for is interpolated between the layers, so that louder velocities are
-louder also where a layer ends. The Steinway has a single fortissimo layer: soft
-notes are attenuated and low-passed.
+louder also where a layer ends. All but the Yamaha C5 have a single layer: soft
+notes are attenuated and low-passed. The recordings of FreePats end in loops, which
+fade as the recordings do.
 """
 
 from __future__ import annotations
@@ -391,7 +392,7 @@ def prepare_piano(instrument: str, archives: Sequence[str | Path], path: str | P
     """Decode one instrument's recordings out of its archives into a prepared piano.
 
     Raises:
-        InputError: the instrument is not one of the five, or an archive is not
+        InputError: the instrument is not one of these, or an archive is not
             what it should be.
     """
     if instrument in SOUND_FONTS:

@@ -223,7 +223,8 @@ def read_pieces(path: str | Path, works: pd.DataFrame, instruments: pd.DataFrame
 
     The splits are by work and by piano: training, validation and test share no
     work; ``test_unseen_piano`` has works of the test split (or of none other)
-    on held-out instruments, which no other split uses.
+    on held-out instruments, which no other split uses; validation may have
+    another held-out instrument of its own.
 
     Raises:
         InputError: naming the row, for whatever :func:`read_table` raises, a
@@ -244,16 +245,24 @@ def read_pieces(path: str | Path, works: pd.DataFrame, instruments: pd.DataFrame
                 f"found {piece!r}. Rename the piece."
             )
         held_out = bool(instruments.loc[instrument, "held_out"])
-        if held_out and row["split"] != UNSEEN:
+        if held_out and row["split"] not in (UNSEEN, VALIDATION):
             raise InputError(
                 f"{path}, row {number}, column instrument: {instrument} is held out, so its "
-                f"pieces belong to {UNSEEN}; found split {row['split']!r}. Choose a training "
-                "piano or that split."
+                f"pieces belong to {UNSEEN}, or all to {VALIDATION}; found split "
+                f"{row['split']!r}. Choose a training piano or one of these splits."
             )
         if not held_out and row["split"] == UNSEEN:
             raise InputError(
                 f"{path}, row {number}, column instrument: {UNSEEN} takes held-out instruments "
                 f"only, and {instrument} is not held out. Choose another split or instrument."
+            )
+    chosen = set(table.loc[table["split"] == VALIDATION, "instrument"])
+    for number, row in table[table["split"] == UNSEEN].iterrows():
+        if row["instrument"] in chosen:
+            raise InputError(
+                f"{path}, row {number}, column instrument: {row['instrument']} is in {VALIDATION} "
+                f"too, by which models are chosen; expected another piano in {UNSEEN}. "
+                "Choose another one here or there."
             )
     for split in NEEDED_SPLITS:
         if not (table["split"] == split).any():
