@@ -82,7 +82,7 @@ def numbers_a_frame() -> int:
     from at4ramt.features.cqt import CqtSettings
 
     settings = CqtSettings.from_config(features())
-    return 2 * 2 * settings.bins + settings.pitches + 2 * settings.margin_pitches
+    return 2 * 2 * settings.bins + settings.all_pitches
 
 
 def copy_features(folder: Path, pieces: int) -> None:
@@ -120,10 +120,8 @@ def load(folder: Path, padding: int = 3) -> int:
     from at4ramt.features.frames import load_frames
 
     settings = CqtSettings.from_config(features())
-    margin_bins = settings.margin_pitches * settings.bins_per_pitch
-    matrix = load_frames(
-        sorted(folder.glob("shard_*.parquet")), padding=padding, margin_bins=margin_bins, edge=64
-    )
+    shards = sorted(folder.glob("shard_*.parquet"))
+    matrix = load_frames(shards, padding=padding, bins=settings.core, edge=64)
     return matrix.magnitudes.nbytes
 
 

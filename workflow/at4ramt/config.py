@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from at4ramt.errors import InputError, suggestion
+from at4ramt.features.cqt import CqtSettings
 from at4ramt.training.arms import OF_ROUNDS, REPORTED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -252,6 +253,9 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             f"corpus.root is {corpus['root']!r} and corpus.kind is {corpus['kind']!r}; expected a "
             "folder for every kind but embedded, which has none"
         )
+    for name, limits in corpus["variations"].items():
+        if isinstance(limits, list) and limits[0] > limits[1]:
+            yield f"corpus.variations.{name} is {limits}; expected the lower limit first"
     search = config["rounds"]["search"]
     if search["minimum_increase"] >= search["maximum_increase"]:
         yield (
@@ -267,8 +271,8 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     if levels[0] != 0 or list(levels) != sorted(levels):
         yield f"evaluation.levels is {levels}; expected ascending levels that begin with 0"
     features = config["features"]
-    low = features["lowest_pitch"] - features["margin_pitches"]
-    high = features["lowest_pitch"] + features["pitches"] + features["margin_pitches"] - 1
+    settings = CqtSettings.from_config(features)
+    low, high = settings.first_pitch, settings.first_pitch + settings.all_pitches - 1
     if low < 12 or high > 127:
         yield f"features: pitches {low} to {high} with their margin; expected 12 to 127"
     highest_hz = 440.0 * 2 ** ((high + 1 - 69) / 12)

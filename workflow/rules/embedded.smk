@@ -113,9 +113,8 @@ rule render_piece:
         runtime=2,
     params:
         piece=lambda wildcards: render_settings(
-            EXCERPTS, WORKS, INSTRUMENTS, SOURCES, wildcards.piece
+            EXCERPTS, WORKS, INSTRUMENTS, SOURCES, wildcards.piece, config["corpus"]
         ),
-        excerpt_seconds=config["corpus"]["excerpt_seconds"],
         code=source_digest(
             "corpus.render",
             "corpus.sampler",
@@ -124,6 +123,7 @@ rule render_piece:
             "corpus.performances",
             "corpus.midi",
             "corpus.maps",
+            "corpus.variations",
             "seeds",
         ),
     script:

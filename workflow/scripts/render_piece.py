@@ -12,6 +12,5 @@ render_piece(
     wav=snakemake.output.wav,
     mid=snakemake.output.mid,
     txt=snakemake.output.txt,
-    excerpt_seconds=float(snakemake.params.excerpt_seconds),
     **snakemake.params.piece,
 )

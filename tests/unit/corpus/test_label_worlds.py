@@ -27,7 +27,7 @@ def roll(path, settings, member="", frames=150):
 def expected_roll(played, settings, frames=150):
     """Ask of each note which frames it sounds in; their times are whole numbers of ticks."""
     ticks = np.arange(frames) * settings.hop_length_samples * 10_000 // settings.sample_rate_hz
-    expected = np.zeros((frames, settings.pitches + 2 * settings.margin_pitches), bool)
+    expected = np.zeros((frames, settings.all_pitches), bool)
     for onset, offset, pitch, _ in played.sounding():
         if settings.first_pitch <= pitch < settings.first_pitch + expected.shape[1]:
             expected[:, pitch - settings.first_pitch] |= (onset <= ticks) & (ticks < offset)

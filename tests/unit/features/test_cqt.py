@@ -22,6 +22,7 @@ SETTINGS = CqtSettings(
     lowest_pitch=37,
     pitches=56,
     margin_pitches=4,
+    margin_above_pitches=4,
 )
 
 
@@ -96,22 +97,30 @@ def librosas(audio: np.ndarray, settings: CqtSettings) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore:n_fft=:UserWarning")  # librosa of the shortest
 @pytest.mark.parametrize("samples", [99, 511, 512, 5000, 160_077])
 @pytest.mark.parametrize(
-    ("rate", "hop", "bins_per_pitch", "lowest", "pitches", "margin"),
+    ("rate", "hop", "bins_per_pitch", "lowest", "pitches", "margin", "above"),
     [
-        (16000, 512, 3, 37, 56, 4),
-        (16000, 512, 3, 21, 88, 0),  # the piano
-        (16000, 512, 5, 37, 56, 4),
-        (16000, 256, 1, 40, 5, 0),  # less than an octave
-        (44100, 512, 3, 37, 56, 4),  # a rate that is lowered before the first octave
-        (16000, 480, 2, 40, 30, 2),
-        (48000, 441, 3, 37, 56, 0),  # an odd hop length: the rate is never lowered
-        (8000, 100, 3, 37, 48, 1),  # one that is odd after two octaves
+        (16000, 512, 3, 37, 56, 4, 4),
+        (16000, 512, 3, 37, 56, 4, 26),  # overtones, up to 7.6 kHz
+        (16000, 512, 3, 21, 88, 0, 0),  # the piano
+        (16000, 512, 5, 37, 56, 4, 4),
+        (16000, 256, 1, 40, 5, 0, 0),  # less than an octave
+        (44100, 512, 3, 37, 56, 4, 4),  # a rate that is lowered before the first octave
+        (16000, 480, 2, 40, 30, 2, 2),
+        (48000, 441, 3, 37, 56, 0, 0),  # an odd hop length: the rate is never lowered
+        (8000, 100, 3, 37, 48, 1, 9),  # one that is odd after two octaves
     ],
 )
 def test_the_transform_is_librosa_s(
-    rate: int, hop: int, bins_per_pitch: int, lowest: int, pitches: int, margin: int, samples: int
+    rate: int,
+    hop: int,
+    bins_per_pitch: int,
+    lowest: int,
+    pitches: int,
+    margin: int,
+    above: int,
+    samples: int,
 ) -> None:
-    settings = CqtSettings(rate, hop, bins_per_pitch, lowest, pitches, margin)
+    settings = CqtSettings(rate, hop, bins_per_pitch, lowest, pitches, margin, above)
     audio = np.random.default_rng(6).normal(0, 0.1, samples).astype(np.float32)
     audio += 0.3 * np.sin(2 * np.pi * pitch_hz(60) / rate * np.arange(samples)).astype(np.float32)
     found = complex_cqt(audio, settings)
@@ -125,7 +134,7 @@ def test_the_core_is_the_paper_s_transform_of_168_bins() -> None:
     # The margin moves the octaves between which the rate is halved, so the two
     # agree to the precision of the filters: 0.3 % and 0.4 % when this was written.
     audio = piano_like(8.0, seed=1)
-    plain = librosas(audio, CqtSettings(RATE, HOP, 3, 37, 56, 0))
+    plain = librosas(audio, CqtSettings(RATE, HOP, 3, 37, 56, 0, 0))
     ours = np.abs(complex_cqt(audio, SETTINGS)[:, SETTINGS.core])
     expected = np.abs(plain)
     assert ours.shape == expected.shape == (1 + len(audio) // 512, 168)
@@ -186,7 +195,7 @@ def test_features_start_without_what_takes_long_to_import() -> None:
     program = (
         "import json, sys, numpy, at4ramt.features.shards;"
         "from at4ramt.features.cqt import CqtSettings, complex_cqt;"
-        "complex_cqt(numpy.zeros(999), CqtSettings(16000, 512, 3, 37, 56, 4));"
+        "complex_cqt(numpy.zeros(999), CqtSettings(16000, 512, 3, 37, 56, 4, 4));"
         "slow = ('librosa', 'numba', 'pandas', 'scipy', 'tensorflow');"
         "print(json.dumps([name for name in slow if name in sys.modules]))"
     )

@@ -21,7 +21,7 @@ def shards(tmp_path_factory, write_shard) -> list[str]:
 
 
 def test_rows_are_those_of_the_shards_as_pandas_reads_them(shards):
-    matrix = load_frames(shards, padding=3, margin_bins=12, edge=11)
+    matrix = load_frames(shards, padding=3, bins=slice(12, 180), edge=11)
     expected = pd.concat([pd.read_parquet(path) for path in shards], ignore_index=True)
     rows = matrix.piece >= 0
     assert matrix.frames == len(expected)
@@ -40,7 +40,7 @@ def test_rows_are_those_of_the_shards_as_pandas_reads_them(shards):
 
 
 def test_silence_stands_between_pieces_and_at_both_ends(shards):
-    matrix = load_frames(shards, padding=3, margin_bins=12, edge=11)
+    matrix = load_frames(shards, padding=3, bins=slice(12, 180), edge=11)
     silent = matrix.piece < 0
     assert not matrix.magnitudes[silent].any()
     assert not matrix.labels[silent].any()
@@ -51,18 +51,18 @@ def test_silence_stands_between_pieces_and_at_both_ends(shards):
 
 def test_what_cannot_be_trained_on_is_refused(shards, tmp_path):
     with pytest.raises(InputError, match="no shards"):
-        load_frames([], padding=3, margin_bins=12)
+        load_frames([], padding=3, bins=slice(12, 180))
     with pytest.raises(InputError, match="piece a is in more than one shard"):
-        load_frames([shards[0], shards[0]], padding=3, margin_bins=12)
+        load_frames([shards[0], shards[0]], padding=3, bins=slice(12, 180))
     damaged = tmp_path / "damaged.parquet"
     content = bytearray(Path(shards[0]).read_bytes())
     content[len(content) // 2] ^= 0xFF
     damaged.write_bytes(content)
     with pytest.raises(InputError, match=r"damaged\.parquet"):
-        load_frames([damaged], padding=3, margin_bins=12)
+        load_frames([damaged], padding=3, bins=slice(12, 180))
 
 
 def test_frames_without_a_centre_are_refused(tmp_path, write_shard):
     quiet = write_shard(tmp_path / "quiet.parquet", ["d"], minimum_level=1e3)
     with pytest.raises(InputError, match="no frame can be the centre"):
-        load_frames([quiet], padding=3, margin_bins=12)
+        load_frames([quiet], padding=3, bins=slice(12, 180))

@@ -14,7 +14,7 @@ from at4ramt.errors import InputError
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.labels import check_lengths, frame_labels
 
-SETTINGS = CqtSettings(16000, 512, 3, 37, 56, 4)
+SETTINGS = CqtSettings(16000, 512, 3, 37, 56, 4, 4)
 CONSTANTS = {"audio_path": "a.wav", "notes_path": "a.txt"}
 
 

@@ -16,6 +16,7 @@ SETTINGS = CqtSettings(
     lowest_pitch=37,
     pitches=56,
     margin_pitches=4,
+    margin_above_pitches=4,
 )
 BLOCK = 128
 # What has low notes beside high ones, sudden beginnings, and noise; 17 s.

@@ -30,6 +30,7 @@ FEATURES = CqtSettings(
     lowest_pitch=37,
     pitches=56,
     margin_pitches=4,
+    margin_above_pitches=4,
 )
 
 

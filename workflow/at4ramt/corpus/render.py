@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from at4ramt.corpus import maps, midi, performances, pianos, sampler
 from at4ramt.corpus.sources import check_archive
+from at4ramt.corpus.variations import Variation, detune, in_room, vary_performance
 from at4ramt.files import whole_file
 
 logger = logging.getLogger("at4ramt.render")
@@ -43,6 +46,7 @@ def render_piece(
     dynamics: str,
     position: float,
     excerpt_seconds: float,
+    variation: Mapping[str, Any],
     piano: str | Path,
     gain_db: float,
     wav: str | Path,
@@ -61,13 +65,19 @@ def render_piece(
     import soundfile
 
     check_archive(archive, archive_sha256)
+    varied = Variation(**variation)
     whole = performances.read_work(archive, member, work, dynamics)
     excerpt = performances.cut_excerpt(whole, position, excerpt_seconds)
-    notes = performances.sounding(excerpt, excerpt_seconds)
-    seconds = min(excerpt_seconds, float(notes["offset"].max()) + TAIL_SECONDS)
+    excerpt = vary_performance(excerpt, varied)
+    longest = excerpt_seconds / varied.tempo_factor
+    notes = performances.sounding(excerpt, longest)
+    seconds = min(longest, float(notes["offset"].max()) + TAIL_SECONDS)
     if whole.seconds > excerpt_seconds:
-        seconds = excerpt_seconds
-    audio = sampler.synthesise(notes, pianos.load_piano(piano), seconds, pianos.RATE)
+        seconds = longest
+    played_on = detune(pianos.load_piano(piano), varied)
+    audio = sampler.synthesise(notes, played_on, seconds, pianos.RATE)
+    audio = in_room(audio, varied, pianos.RATE)
+    gain_db += varied.gain_db
     pcm, taken = to_pcm(audio, gain_db)
     if taken < gain_db - 1e-9:
         logger.info(

@@ -19,10 +19,10 @@ from at4ramt.evaluation.tables import (
     write_note_counts,
     write_scores,
 )
+from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.frames import load_frames
 from at4ramt.files import read_json, whole_file
 from at4ramt.training.arms import is_acoustic
-from at4ramt.training.jobs import margin_bins
 from at4ramt.training.lineage import check_made_with, check_parts
 
 WRITERS = {
@@ -82,9 +82,10 @@ def write_levels(
     one of their own, ``snr_audio_db``, in which the piano makes no difference.
     """
     statistics = []
+    bins = CqtSettings.from_config(features).core
     for split, paths in shards.items():
         for shard in paths:
-            matrix = load_frames([shard], padding=0, margin_bins=margin_bins(features))
+            matrix = load_frames([shard], padding=0, bins=bins)
             mean, mean_square = magnitude_statistics([matrix.magnitudes[matrix.centre]])
             statistics.append(
                 {

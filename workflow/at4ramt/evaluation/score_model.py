@@ -25,14 +25,13 @@ from at4ramt.evaluation.metrics import (
     probabilities,
 )
 from at4ramt.evaluation.tables import scores_schema, write_part
-from at4ramt.features.cqt import PITCHES_PER_OCTAVE
+from at4ramt.features.cqt import PITCHES_PER_OCTAVE, CqtSettings
 from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.features.shards import check_shards
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.adversary import GRADIENT, perturb_rows
 from at4ramt.training.arms import Arm
 from at4ramt.training.backend import start_backend
-from at4ramt.training.jobs import margin_bins
 from at4ramt.training.losses import LossWeights
 from at4ramt.training.noise import mean_of, unit_noise
 
@@ -275,9 +274,9 @@ def load_pieces(
     Noise is drawn per piece and frame index: which other pieces are scored
     beside it changes nothing. Each has silence for windows of ``context`` frames at both ends.
     """
-    padding = context // 2
+    padding, bins = context // 2, CqtSettings.from_config(features).core
     for split, paths in shards.items():
-        matrix = load_frames(paths, padding=padding, margin_bins=margin_bins(features))
+        matrix = load_frames(paths, padding=padding, bins=bins)
         for index, name in enumerate(matrix.pieces):
             yield _piece(matrix, index, name, split, seed)
 

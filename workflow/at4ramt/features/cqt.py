@@ -56,7 +56,8 @@ class CqtSettings:
         bins_per_pitch: bins a semitone.
         lowest_pitch: MIDI pitch of the first core bin.
         pitches: number of pitches of the core.
-        margin_pitches: further pitches below and above the core.
+        margin_pitches: further pitches below the core.
+        margin_above_pitches: further pitches above the core; in the config null for as many.
     """
 
     sample_rate_hz: int
@@ -65,20 +66,29 @@ class CqtSettings:
     lowest_pitch: int
     pitches: int
     margin_pitches: int
+    margin_above_pitches: int
 
     @classmethod
     def from_config(cls, features: Mapping[str, Any]) -> CqtSettings:
         """Return the settings of the config's section ``features``."""
-        return cls(**{name: int(features[name]) for name in cls.__dataclass_fields__})
+        values = dict(features)
+        if values.get("margin_above_pitches") is None:
+            values["margin_above_pitches"] = values["margin_pitches"]
+        return cls(**{name: int(values[name]) for name in cls.__dataclass_fields__})
 
     def as_dict(self) -> dict[str, int]:
         """Return the settings under the config's key names."""
         return asdict(self)
 
     @property
+    def all_pitches(self) -> int:
+        """Number of pitches, margin included."""
+        return self.margin_pitches + self.pitches + self.margin_above_pitches
+
+    @property
     def bins(self) -> int:
         """Number of bins, margin included."""
-        return (self.pitches + 2 * self.margin_pitches) * self.bins_per_pitch
+        return self.all_pitches * self.bins_per_pitch
 
     @property
     def core(self) -> slice:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from at4ramt.errors import InputError
 from at4ramt.features.shards import fixed_list_values, read_shard, shard_parts
@@ -90,7 +89,7 @@ def load_frames(
     shards: Sequence[str | Path],
     *,
     padding: int,
-    margin_bins: int,
+    bins: slice,
     edge: int = 0,
     transform: bool = False,
 ) -> FrameMatrix:
@@ -99,8 +98,7 @@ def load_frames(
     Args:
         shards: Parquet shards, read in this order.
         padding: rows of silence between pieces: half a window.
-        margin_bins: bins on either side of the 168 that only transposition uses;
-            they are left out.
+        bins: those of the shards that are read: ``CqtSettings.core`` leaves the margin out.
         edge: rows of silence at both ends; at least ``padding``.
         transform: whether the complex transform and each piece's power are wanted too, to which
             noise can be added as if to the audio; twice the memory.
@@ -141,7 +139,7 @@ def load_frames(
         for part in shard_parts(path, columns):
             to = place[first : first + len(part)]
             first += len(part)
-            real, imag = (_core_values(part, name, margin_bins) for name in ("real", "imag"))
+            real, imag = (fixed_list_values(part, name)[:, bins] for name in ("real", "imag"))
             heard = np.hypot(real.astype(np.float32), imag.astype(np.float32))
             written = fixed_list_values(part, "labels")
             if not magnitudes.size:
@@ -181,8 +179,3 @@ def aligned_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[A
     memory = np.zeros(size + ALIGNED_BYTES, np.uint8)
     first = -memory.ctypes.data % ALIGNED_BYTES
     return memory[first : first + size].view(dtype).reshape(shape)
-
-
-def _core_values(table: pa.Table, column: str, margin_bins: int) -> npt.NDArray[np.float16]:
-    values = fixed_list_values(table, column)
-    return values[:, margin_bins : values.shape[1] - margin_bins]

@@ -98,10 +98,10 @@ def frame_labels(notes: Notes, frames: int, settings: CqtSettings) -> npt.NDArra
         settings: gives the frame times and the range of pitches.
 
     Returns:
-        1 where active, uint8, ``(frames, pitches + 2 * margin_pitches)``, the
-        lowest pitch (``settings.first_pitch``) first.
+        1 where active, uint8, ``(frames, settings.all_pitches)``, the lowest
+        pitch (``settings.first_pitch``) first.
     """
-    pitches = settings.pitches + 2 * settings.margin_pitches
+    pitches = settings.all_pitches
     column = notes["pitch"].astype(np.int64) - settings.first_pitch
     inside = (column >= 0) & (column < pitches)
     column = column[inside]

@@ -37,9 +37,9 @@ SPLIT_COLUMNS = ("level", "real.list.element", "imag.list.element")
 
 def describe_columns(settings: CqtSettings) -> dict[str, str]:
     """Return a sentence for each column of a feature file."""
-    pitches, margin = settings.pitches, settings.margin_pitches
+    pitches = settings.pitches
     low, high = settings.lowest_pitch, settings.lowest_pitch + pitches - 1
-    first, last = settings.first_pitch, high + margin
+    first, last = settings.first_pitch, high + settings.margin_above_pitches
     core = settings.core
     bins = (
         f"one number a bin, {settings.bins} bins upward from MIDI pitch {first}, "
@@ -61,8 +61,8 @@ def describe_columns(settings: CqtSettings) -> dict[str, str]:
             "pitch sounds (onset <= time < offset, the pedal included), else 0."
         ),
         "margin_labels": (
-            f"{2 * margin} numbers, likewise for the pitches {first} to {low - 1} and then "
-            f"{high + 1} to {last}: what labels becomes when a frame is transposed."
+            f"{settings.all_pitches - pitches} numbers, likewise for the pitches {first} to {low - 1} "
+            f"and then {high + 1} to {last}: what labels becomes when a frame is transposed."
         ),
         "real": f"Real part of the constant-Q transform: {bins}.",
         "imag": f"Imaginary part of the constant-Q transform: {bins}.",
@@ -72,12 +72,13 @@ def describe_columns(settings: CqtSettings) -> dict[str, str]:
 def feature_fields(settings: CqtSettings) -> list[pa.Field]:
     """Return the columns of a feature file, in order."""
     # Arrow divides by a list's length: without a margin there is no column of its labels.
-    left_out = () if settings.margin_pitches else ("margin_labels",)
+    margin = settings.all_pitches - settings.pitches
+    left_out = () if margin else ("margin_labels",)
     types = {
         "frame": pa.int32(),
         "level": pa.float32(),
         "labels": pa.list_(pa.uint8(), settings.pitches),
-        "margin_labels": pa.list_(pa.uint8(), 2 * settings.margin_pitches),
+        "margin_labels": pa.list_(pa.uint8(), margin),
         "real": pa.list_(pa.float16(), settings.bins),
         "imag": pa.list_(pa.float16(), settings.bins),
     }

@@ -353,10 +353,12 @@ def describe_run(
         minutes = pieces["seconds"].astype(float).sum() / 60
         amount = f"{len(pieces)} recordings ({minutes:.1f} minutes) from {config['corpus']['root']}"
     else:
-        seconds = config["corpus"]["excerpt_seconds"]
-        amount = (
-            f"{len(pieces)} excerpts of {seconds:g} s ({len(pieces) * seconds / 60:.1f} minutes)"
-        )
+        usual = config["corpus"]["excerpt_seconds"]
+        own = pieces.get("excerpt_seconds", pd.Series(0.0, pieces.index)).astype(float)
+        seconds = own.where(own > 0, usual)
+        shortest, longest = seconds.min(), seconds.max()
+        each = f"{longest:g} s" if shortest == longest else f"{shortest:g} to {longest:g} s"
+        amount = f"{len(pieces)} excerpts of {each} ({seconds.sum() / 60:.1f} minutes)"
     counts = pieces.groupby("split", observed=True).size()
     told = ", ".join(
         f"{counts[split]} of {style.split_label(split)}"

@@ -321,14 +321,12 @@ def load_splits(
         transform: whether noise is to be added to their complex transform.
     """
     padding = context // 2
-    margin = margin_bins(config["features"])
+    bins = CqtSettings.from_config(config["features"]).core
     edge = padding + config["training"]["segment_frames"]
     training = load_frames(
-        training_shards, padding=padding, margin_bins=margin, edge=edge, transform=transform
+        training_shards, padding=padding, bins=bins, edge=edge, transform=transform
     )
-    validation = load_frames(
-        validation_shards, padding=padding, margin_bins=margin, transform=transform
-    )
+    validation = load_frames(validation_shards, padding=padding, bins=bins, transform=transform)
     for name, matrix in (("training", training), ("validation", validation)):
         log.info(
             "%s: %d pieces, %d frames, %d centres",
@@ -346,11 +344,6 @@ def _shard_digests(
     shards = [*training, *validation]
     check_shards(shards, config)
     return {path: file_digest(path) for path in shards}
-
-
-def margin_bins(features: dict[str, Any]) -> int:
-    """Return the bins on either side of those that the networks see."""
-    return int(features["margin_pitches"] * features["bins_per_pitch"])
 
 
 def _weights(training: FrameMatrix, config: dict[str, Any]) -> LossWeights:
