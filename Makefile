@@ -12,7 +12,7 @@ GPUS ?= $(shell if [ -e /dev/nvidia0 ]; then echo 1; else nproc; fi)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch
+.PHONY: help demo study test bench lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch
 
 # What a shell start-up file, an activated environment or a site's modules may
 # have set, and what would make our Python look in the wrong place for modules,
@@ -31,6 +31,7 @@ WITH_VENV = PATH="$(HERE)/.venv/bin:$$PATH"; export PATH; \
 
 help:  ## say what can be made
 	@echo 'make demo        run the experiment of config/config.yaml and make results/report.html'
+	@echo 'make study       the paper'"'"'s open questions, in the folder study (config/study.yaml; can be stopped and called again)'
 	@echo 'make test        format, lint, types and tests'
 	@echo 'make bench       measure speed and memory, and write docs/performance.md (25 minutes)'
 	@echo 'make lint        format, lint and types alone'
@@ -50,6 +51,12 @@ demo: setup
 	@# What the base model needs is made first; the features of the scored splits beside its training.
 	@$(WITH_VENV) snakemake --cores $(CORES) --resources gpu=$(GPUS) --prioritize base
 	@$(WITH_VENV) PYTHONPATH=workflow python -m at4ramt.report.terminal results
+
+# In folders of their own: other results stay as they are, and what is fetched is shared.
+study: setup
+	@mkdir -p study && ln -sfn ../resources study/resources
+	@$(WITH_VENV) snakemake --directory study --configfile config/study.yaml --cores $(CORES) \
+	    --resources gpu=$(GPUS) --prioritize base
 
 # Nothing else should run on the machine meanwhile. A finished demo, here or in a folder that
 # BENCH_ARGS names, is looked at for how much of its time was not computing.
