@@ -5,8 +5,6 @@
 # steps: measure the parameters of all models; draw what this configuration has arms, noises and
 #        octaves for; answer the paper's open questions from the tables of these
 
-from at4ramt.evaluation.study_tables import arm_pairs
-
 
 include: "figures_common.smk"
 
@@ -20,15 +18,8 @@ localrules:
 
 
 STUDY = "5 Study"
-# Arms whose level is searched, and whether there are any two arms that differ in one thing.
+# Arms whose level is searched.
 SEARCHED = [arm for arm in ARMS if config["arms"][arm].get("level") == "searched"]
-COMPARED = bool(
-    arm_pairs(
-        {arm: config["arms"][arm] for arm in ARMS},
-        ["base", *ARMS],
-        LEAD if LEAD in ARMS else ARMS[0],
-    )
-)
 # Figures and tables that this configuration has something to show in.
 STUDIED = {}
 if config["evaluation"]["noises"]:
@@ -46,19 +37,6 @@ if config["evaluation"]["noises"]:
             "study_transfer",
         ),
         "transfer_csv": "results/tables/study_transfer.csv",
-    }
-if COMPARED:
-    STUDIED |= {
-        "changes": shown(
-            "results/figures/study_changes.svg", STUDY, "5.2 One thing changed", "study_changes"
-        ),
-        "changes_page": shown(
-            "results/tables/study_changes.html",
-            STUDY,
-            "5.2 One thing changed (table)",
-            "study_changes",
-        ),
-        "changes_csv": "results/tables/study_changes.csv",
     }
 if config["evaluation"]["octaves_level"] is not None:
     STUDIED |= {
@@ -108,6 +86,16 @@ rule plot_study:
         levels="results/tables/levels.csv",
     output:
         **STUDIED,
+        changes=shown(
+            "results/figures/study_changes.svg", STUDY, "5.2 One thing changed", "study_changes"
+        ),
+        changes_page=shown(
+            "results/tables/study_changes.html",
+            STUDY,
+            "5.2 One thing changed (table)",
+            "study_changes",
+        ),
+        changes_csv="results/tables/study_changes.csv",
         recordings_csv="results/tables/study_recordings.csv",
         relations_csv="results/tables/study_octave_relations.csv",
     log:
@@ -176,7 +164,7 @@ rule plot_parameters:
 
 rule write_answers:
     input:
-        changes="results/tables/study_changes.csv" if COMPARED else [],
+        changes="results/tables/study_changes.csv",
         recordings="results/tables/study_recordings.csv",
         relations="results/tables/study_octave_relations.csv",
         distances="results/tables/study_distances.csv",

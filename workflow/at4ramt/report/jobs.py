@@ -197,9 +197,12 @@ def plot_study(sources: Paths, targets: Paths, config: Config) -> None:
     main = study.main_conditions(counts, level)
     shown: dict[str, Any] = {"arms": arms, "split": split}
 
+    compared = {**arms, **study.FREE_CONTROLS}
     changes = study_tables.change_table(
-        counts, study_tables.arm_pairs(arms, present, lead), main, **draws
+        counts, study_tables.arm_pairs(compared, present, lead), main, **draws
     )
+    study.plot_changes(changes, targets["changes"], arms=compared, split=split, conditions=main)
+    study.write_changes(changes, targets["changes_csv"], targets["changes_page"], arms=compared)
     recordings = study_tables.change_table(
         counts,
         study.recording_pairs(present, arms, lead),
@@ -210,9 +213,6 @@ def plot_study(sources: Paths, targets: Paths, config: Config) -> None:
     drawn = ("base", "clean", lead)
     relations = study_tables.octave_relations(octaves, drawn, **draws)
     style.write_csv(targets["relations_csv"], relations)
-    if "changes" in targets:
-        study.plot_changes(changes, targets["changes"], conditions=main, **shown)
-        study.write_changes(changes, targets["changes_csv"], targets["changes_page"], arms=arms)
     if "transfer_fitted" in targets or "search_levels" in targets:
         reference = "clean" if "clean" in present else "base"
         transfer = study_tables.transfer_table(counts, reference=reference, **draws)
@@ -280,7 +280,7 @@ def write_answers(sources: Paths, targets: Paths, config: Config) -> None:
     distances = pd.read_csv(sources["distances"])
     levels = study_tables.searched_levels(pd.read_csv(sources["levels"]), arms)
     lead = noisy.lead_arm(distances["arm"].unique())
-    changes = pd.read_csv(sources["changes"]) if sources.get("changes") else recordings.iloc[:0]
+    changes = pd.read_csv(sources["changes"])
     split = style.order_splits([*changes["split"], *recordings["split"], *relations["split"]])[-1]
     level = config["evaluation"]["octaves_level"]
     compared = answers.find_changes(changes, split)
@@ -292,7 +292,7 @@ def write_answers(sources: Paths, targets: Paths, config: Config) -> None:
         seeds=len(config["seeds"]),
         parameters=answers.answer_parameters(distances, pd.read_csv(sources["differences"]), lead),
         octaves=answers.answer_octaves(relations, split, "fitted", float(level or 0.0)),
-        changes=answers.answer_changes(compared, arms, list(arms)),
+        changes=answers.answer_changes(compared, {**arms, **study.FREE_CONTROLS}, list(arms)),
         recordings=answers.answer_recordings(answers.find_changes(recordings, split)),
         level_sentences=answers.answer_levels(levels, arms),
     )

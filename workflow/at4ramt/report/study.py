@@ -41,6 +41,11 @@ QUESTIONS = {
 }
 """What the groups of arms are called, by the question that the config's table gives them."""
 
+FREE_CONTROLS: Arms = {
+    arm: {"against": "base", "question": "offset"} for arm in ("offset_removed", "mean_removed")
+}
+"""What the base is compared with as if it were a row of the table of arms: no training at all."""
+
 NOISES = {
     "none": "clean",
     "uniform": "uniform",
