@@ -7,7 +7,14 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from at4ramt.report import answers, study
+from at4ramt.report import answers, study, style
+
+
+@pytest.fixture(autouse=True)
+def no_labels() -> None:
+    """Take off the labels that another test's configuration gave the arms."""
+    style.start_figures()
+
 
 ONE = answers.Change(
     question=0,
