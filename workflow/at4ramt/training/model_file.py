@@ -22,7 +22,7 @@ from at4ramt.errors import InputError
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.files import file_digest, whole_file
 from at4ramt.training.losses import LossWeights
-from at4ramt.training.network import frame_median_layer
+from at4ramt.training.network import known_layers
 
 CARD = "at4ramt.json"
 ARCHIVE_DATE = (1980, 1, 1, 0, 0, 0)
@@ -88,7 +88,7 @@ def load_model(path: str | Path, features: Mapping[str, Any] | None = None) -> S
     card = read_card(path)
     check_features(path, card, features)
     # Keras must know the class before it reads of it.
-    frame_median_layer()
+    known_layers()
     try:
         network = keras.models.load_model(path, safe_mode=True)
     except (ValueError, OSError, KeyError, TypeError) as error:

@@ -1,9 +1,9 @@
-"""The networks: the paper's and the demo's, by name.
+"""The networks: the paper's, the demo's and the robust transcriber's, by name.
 
-Both are convolutional over time without padding, so the same model takes a
-window of 7 frames and gives one frame of pitches, or takes a whole piece of
-``T`` frames and gives ``T - 6``, with identical results and a third of the
-arithmetic of the first layer.
+All are convolutional over time without padding, so the same model takes a
+window of ``c`` frames (7 for the first two) and gives one frame of pitches, or
+takes a whole piece of ``T`` frames and gives ``T - c + 1``, with identical results
+and a third of the arithmetic of the first layer, or less.
 
 Source: the paper, figure of the network; jsleep/wav2mid, from which its
 "intuitive filter shapes" come.
@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from at4ramt.errors import InputError, suggestion
+from at4ramt.training.equivariant import EquivariantSize, build_equivariant, equivariant_layers
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,10 @@ class NetworkSize:
     dense: tuple[int, int]
 
 
-NETWORKS = {
+NETWORKS: dict[str, NetworkSize | EquivariantSize] = {
     "paper": NetworkSize(filters=50, dense=(1000, 200)),
     "small": NetworkSize(filters=24, dense=(400, 200)),
+    "equivariant": EquivariantSize(),
 }
 KERNELS = ((5, 25), (3, 5))
 POOL = (1, 3)
@@ -46,17 +48,19 @@ def build_network(
     dropout_dense: float,
     seed: int,
     median_input: bool = False,
+    bins_per_pitch: int = 3,
 ) -> Any:
     """Build a network with freshly drawn weights.
 
-    Input: CQT magnitudes, float32, ``(batch, T, bins)``, ``T >= 7``.
-    Output: logits, float32, ``(batch, T - 6, pitches)``; the sigmoid of a logit
-    is the probability that the pitch is active in the window's middle frame.
-    With 168 bins and 56 pitches the paper's network has 956,306 parameters and
-    the small one 237,944.
+    Input: CQT magnitudes, float32, ``(batch, T, bins)``, ``T >= c``.
+    Output: logits, float32, ``(batch, T - c + 1, pitches)``; the sigmoid of a logit
+    is the probability that the pitch is active in the window's middle frame. The
+    window's ``c`` frames are 7 in the first two, whose parameters are 956,306 and
+    237,944 with 168 bins and 56 pitches. In training, :func:`output_step` may be
+    more than 1.
 
     Args:
-        name: ``"paper"`` or ``"small"``.
+        name: a key of :data:`NETWORKS`.
         bins: bins per frame.
         pitches: outputs.
         input_scale: constant factor on the input.
@@ -64,9 +68,10 @@ def build_network(
         dropout_dense: share dropped after each hidden dense layer.
         seed: seed of initial weights and of dropout.
         median_input: whether each frame's median is taken off first.
+        bins_per_pitch: bins a semitone.
 
     Raises:
-        InputError: if no network has this name or the bins are too few for it.
+        InputError: if no network has this name or the bins do not suit it.
     """
     import keras
     from keras import layers
@@ -82,6 +87,19 @@ def build_network(
     def initialiser(kind: str) -> Any:
         return keras.initializers.get({"class_name": kind, "config": {"seed": next(seeds)}})
 
+    if isinstance(size, EquivariantSize):
+        return build_equivariant(
+            size,
+            bins=bins,
+            pitches=pitches,
+            bins_per_pitch=bins_per_pitch,
+            input_scale=input_scale,
+            dropout=dropout_convolution,
+            initialiser=initialiser,
+            seed=seeds.__next__,
+            name=f"at4ramt_{name}",
+            median_input=frame_median_layer()(name="frame_median") if median_input else None,
+        )
     frames = keras.Input((None, bins), name="cqt_magnitude")
     signal = frames
     if median_input:
@@ -162,7 +180,7 @@ def frame_median_layer() -> Any:
 
 
 def context_frames(network: Any) -> int:
-    """Return how many frames a network takes for one frame of pitches: its window, 7 in both.
+    """Return how many frames a network takes for one frame of pitches: its window.
 
     Each convolution over time takes its reach off both ends, and no layer else does; what
     goes round a convolution is cropped to it.
@@ -170,8 +188,24 @@ def context_frames(network: Any) -> int:
     return 1 + sum(
         (layer.kernel_size[0] - 1) * layer.dilation_rate[0]
         for layer in network.layers
-        if type(layer).__name__ == "Conv2D"
+        if hasattr(layer, "kernel_size")
     )
+
+
+def output_step(network: Any) -> int:
+    """Return of how many frames a network gives one output in training; else it gives all."""
+    steps = {
+        layer.step
+        for layer in network.layers
+        if hasattr(layer, "kernel_size") and hasattr(layer, "step")
+    }
+    return int(max(steps, default=1))
+
+
+def known_layers() -> None:
+    """Make the workflow's own layers known to Keras, which is to load networks with them."""
+    frame_median_layer()
+    equivariant_layers()
 
 
 @contextmanager

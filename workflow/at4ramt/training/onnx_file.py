@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,26 +119,30 @@ def onnx_model(network: Any) -> Any:
     """Return a Keras network as an ``onnx.ModelProto``.
 
     Args:
-        network: layers in one chain, ``(batch, frames, bins)`` to
+        network: layers that each are used once, ``(batch, frames, bins)`` to
             ``(batch, frames - c + 1, pitches)``.
 
     Raises:
-        NotImplementedError: if a layer has no rule, or does not follow the one before it.
+        NotImplementedError: if a layer has no rule, or is used more than once.
     """
     from onnx import TensorProto, helper
 
     graph = _Graph()
     first, *layers = network.layers
-    signal, tensor = INPUT, first.output
+    # What a tensor of Keras is called here.
+    names = {id(first.output): INPUT}
     for layer in layers:
         kind = type(layer).__name__
-        if kind not in LAYERS or layer.input is not tensor:
+        # Its layers once each: one that is used twice has no single input.
+        if kind not in LAYERS or len(layer._inbound_nodes) != 1:
             raise NotImplementedError(
-                f"layer '{layer.name}' ({kind}): the ONNX export knows chains of "
-                f"{', '.join(LAYERS)}; add a rule to training/onnx_file.py"
+                f"layer '{layer.name}' ({kind}): the ONNX export knows "
+                f"{', '.join(LAYERS)}, each used once; add a rule to training/onnx_file.py"
             )
-        signal, tensor = LAYERS[kind](graph, layer, signal), layer.output
-    graph.add("Identity", [signal], OUTPUT)
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        signals = [names[id(each)] for each in inputs]
+        names[id(layer.output)] = LAYERS[kind](graph, layer, *signals)
+    graph.add("Identity", [names[id(network.outputs[0])]], OUTPUT)
     (*_, bins), (*_, pitches) = network.input_shape, network.output_shape
     frames = helper.make_tensor_value_info(
         INPUT,
@@ -275,7 +279,13 @@ def _convolution(graph: _Graph, layer: Any, signal: str) -> str:
         graph.constant(kernel.transpose(3, 2, 0, 1), np.float32, f"{layer.name}/kernel"),
         *(graph.constant(each, np.float32, f"{layer.name}/bias") for each in bias),
     ]
-    result = graph.add("Conv", inputs, f"{layer.name}/convolved", strides=layer.strides)
+    result = graph.add(
+        "Conv",
+        inputs,
+        f"{layer.name}/convolved",
+        strides=layer.strides,
+        dilations=layer.dilation_rate,
+    )
     result = graph.add("Transpose", [result], f"{layer.name}/channels_last", perm=TO_CHANNELS_LAST)
     return graph.activation(layer, result)
 
@@ -312,19 +322,94 @@ def _frame_median(graph: _Graph, layer: Any, signal: str) -> str:
     return graph.add("Sub", [signal, median], f"{name}/less_median")
 
 
+def _log_magnitude(graph: _Graph, layer: Any, signal: str) -> str:
+    name = layer.name
+    scale, one = (
+        graph.constant(value, np.float32, f"{name}/{what}")
+        for what, value in (("scale", layer.scale), ("one", 1.0))
+    )
+    scaled = graph.add("Mul", [signal, scale], f"{name}/scaled")
+    return graph.add("Log", [graph.add("Add", [scaled, one], f"{name}/shifted")], f"{name}/log")
+
+
+def _padded(graph: _Graph, name: str, signal: str, pads: Sequence[tuple[int, int]]) -> str:
+    """Return the signal with zeros at both ends of each axis."""
+    ends = [before for before, _ in pads] + [after for _, after in pads]
+    widths = graph.constant(ends, np.int64, f"{name}/widths")
+    return graph.add("Pad", [signal, widths], f"{name}/padded")
+
+
+def _zero_padding(graph: _Graph, layer: Any, signal: str) -> str:
+    return _padded(graph, layer.name, signal, [(0, 0), *layer.padding, (0, 0)])
+
+
+def _slice(graph: _Graph, name: str, signal: str, axis: int, first: int, end: int) -> str:
+    bounds = [
+        graph.constant([value], np.int64, f"{name}/{what}")
+        for what, value in (("first", first), ("end", end), ("axis", axis))
+    ]
+    return graph.add("Slice", [signal, *bounds], f"{name}/slice")
+
+
+def _pitch_shifts(graph: _Graph, layer: Any, signal: str) -> str:
+    name = layer.name
+    below, above = layer.padding(layer.input.shape[2])
+    padded = _padded(graph, name, signal, [(0, 0), (0, 0), (below, above), (0, 0)])
+    shifted = [
+        _slice(graph, f"{name}/{shift}", padded, 2, below + shift, below + shift + layer.pitches)
+        for shift in layer.shifts
+    ]
+    return graph.add("Concat", shifted, f"{name}/stacked", axis=-1)
+
+
+def _frame_crop(graph: _Graph, layer: Any, signal: str) -> str:
+    cut = layer.frames * layer.step
+    return _slice(graph, layer.name, signal, 1, cut, -cut) if cut else signal
+
+
+def _pitch_summary(graph: _Graph, layer: Any, signal: str) -> str:
+    both = [
+        graph.add(f"Reduce{kind}", [signal], f"{layer.name}/{kind}", axes=[2], keepdims=1)
+        for kind in ("Mean", "Max")
+    ]
+    return graph.add("Concat", both, f"{layer.name}/both", axis=-1)
+
+
+def _add(graph: _Graph, layer: Any, *signals: str) -> str:
+    return graph.add("Sum", list(signals), f"{layer.name}/sum")
+
+
+def _concatenate(graph: _Graph, layer: Any, *signals: str) -> str:
+    return graph.add("Concat", list(signals), f"{layer.name}/joined", axis=layer.axis)
+
+
+def _activation(graph: _Graph, layer: Any, signal: str) -> str:
+    return graph.activation(layer, signal)
+
+
 def _dropout(_graph: _Graph, _layer: Any, signal: str) -> str:
     return signal
 
 
-# Options that a rule does not look at (padding, dilation) show in export_onnx's comparison.
-LAYERS: Mapping[str, Callable[[_Graph, Any, str], str]] = {
+# Options that a rule does not look at (padding="same") show in export_onnx's comparison.
+LAYERS: Mapping[str, Callable[..., str]] = {
+    "Activation": _activation,
+    "Add": _add,
+    "Concatenate": _concatenate,
     "FrameMedian": _frame_median,
     "Rescaling": _rescaling,
     "Reshape": _reshape,
     "Conv2D": _convolution,
+    "SteppedConvolution": _convolution,
+    "LogMagnitude": _log_magnitude,
+    "PitchShifts": _pitch_shifts,
+    "FrameCrop": _frame_crop,
+    "PitchSummary": _pitch_summary,
+    "ZeroPadding2D": _zero_padding,
     "MaxPooling2D": _max_pooling,
     "Dense": _dense,
     "Dropout": _dropout,
+    "SpatialDropout2D": _dropout,
 }
 
 
