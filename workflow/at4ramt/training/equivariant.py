@@ -12,7 +12,7 @@ its first layer has a stride of ``step`` and the others the dilations as given; 
 it gives every frame, with dilations ``step`` times as wide. Both compute the same
 (tests/unit/training/test_equivariant.py).
 
-Sources: shared/method.md's leads; harmonic stacking as in Bittner et al. 2022, "A
+Sources: harmonic stacking as in Bittner et al. 2022, "A
 lightweight instrument-agnostic model for polyphonic note transcription"; dilated residual
 blocks as in Bai, Kolter and Koltun 2018, "An empirical evaluation of generic convolutional
 and recurrent networks for sequence modeling".
