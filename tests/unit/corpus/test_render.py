@@ -4,11 +4,14 @@ import numpy as np
 import pretty_midi
 import pytest
 import soundfile
+import yaml
 
+from at4ramt.config import ROOT
 from at4ramt.corpus import maps, render
 from at4ramt.corpus.pieces import render_settings
 from at4ramt.errors import InputError
 
+CORPUS = yaml.safe_load((ROOT / "config/config.yaml").read_text())["corpus"]
 PIECES = [
     ("Maestro_3", "TimGM6mb", 0.6),
     ("fur_elise", "FluidR3M", 0.0),
@@ -22,7 +25,7 @@ def render_to(folder, tables, archive, piano_file, work, instrument, position, *
     piece = tables["pieces"].index[tables["pieces"]["work"] == work][0]
     settings = {
         **render_settings(
-            *(tables[t] for t in ("pieces", "works", "instruments", "sources")), piece
+            *(tables[t] for t in ("pieces", "works", "instruments", "sources")), piece, CORPUS
         ),
         "archive": archive(row["source"]),
         "position": position,

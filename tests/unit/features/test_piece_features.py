@@ -22,6 +22,7 @@ FEATURES = {
     "lowest_pitch": 37,
     "pitches": 56,
     "margin_pitches": 4,
+    "margin_above_pitches": 4,
 }
 HEADER = "OnsetTime\tOffsetTime\tMidiPitch\n"
 # One below the core (in the margin), two in it, one above, one outside of all.
@@ -183,9 +184,46 @@ def test_notes_of_a_much_shorter_piece(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+def test_overtones_above_the_core_leave_it_where_it_is(
+    sources: tuple[Path, Path], made: Path
+) -> None:
+    out = sources[0].parent / "high.parquet"
+    features = FEATURES | {"margin_above_pitches": 26}
+    extract_piece(*sources, out, piece="MAPS_MUS-x_Y", instrument="Y", features=features)
+    found, usual = pd.read_parquet(out), pd.read_parquet(made)
+    labels, margin = (np.stack(list(found[name])) for name in ("labels", "margin_labels"))
+    np.testing.assert_array_equal(labels, np.stack(list(usual["labels"])))
+    assert margin.shape == (79, 4 + 26)
+    np.testing.assert_array_equal(margin[:, :8], np.stack(list(usual["margin_labels"])))
+    assert margin[:, 8:].sum() == 0
+    real, imag, expected = (
+        np.stack(list(column)).astype(float) for column in (found["real"], found["imag"],
+                                                           usual["real"])
+    )  # fmt: skip
+    assert real.shape == (79, 3 * (4 + 56 + 26))
+    assert np.corrcoef(real[:, :192].ravel(), expected.ravel())[0, 1] > 0.99
+    np.testing.assert_allclose(found["level"], usual["level"], rtol=0.02)
+    assert (
+        "33 to 36 and then 93 to 118"
+        in pq.read_schema(out).metadata[b"column.margin_labels"].decode()
+    )
+    # What a network for these bins loads, and what the others do.
+    shard = out.with_name("H.parquet")
+    build_shard(
+        [out], shard, split="test", instrument="H", features=features, frame_step=2,
+        minimum_level=0.001,
+    )  # fmt: skip
+    rows = np.hypot(real, imag)[::2]
+    settings = CqtSettings.from_config(features)
+    for bins in (settings.core, slice(settings.core.start, settings.bins)):
+        matrix = load_frames([shard], padding=3, bins=bins)
+        kept = matrix.magnitudes[matrix.piece >= 0]
+        np.testing.assert_allclose(kept, rows[:, bins], rtol=1e-3, atol=1e-6)
+
+
 def test_without_a_margin_there_are_no_labels_of_it(sources: tuple[Path, Path], made: Path) -> None:
     out = sources[0].parent / "narrow.parquet"
-    features = FEATURES | {"margin_pitches": 0}
+    features = FEATURES | {"margin_pitches": 0, "margin_above_pitches": None}
     extract_piece(*sources, out, piece="MAPS_MUS-x_Y", instrument="Y", features=features)
     found, wide = pd.read_parquet(out), pd.read_parquet(made)
     assert list(found) == ["frame", "level", "labels", "real", "imag"]

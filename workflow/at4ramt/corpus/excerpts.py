@@ -1,29 +1,29 @@
 """The pieces table of the robust recipe: every passage of every training work, twice, varied.
 
-``python -m at4ramt.corpus.excerpts RESOURCES CORPUS`` prints config/corpus/robust_pieces.tsv; RESOURCES
-is the folder of the fetched archives, CORPUS that of the tables. A work's split is that of
-pieces.tsv, and so are the rows of both test splits, so that scores of test pieces are of the
-same audio as the experiment's.
+``PYTHONPATH=workflow python -m at4ramt.corpus.excerpts resources config/corpus`` prints
+config/corpus/robust_pieces.tsv from the fetched archives and the other tables. A work's split is
+that of pieces.tsv, and so are the rows of both test splits, so that scores of test pieces are of
+the same audio as the experiment's. Works that pieces.tsv does not have train.
 
 Training works are cut into successive excerpts of :data:`TRAINING_SECONDS` (the last one ends
 with the work, so that two may overlap). Each is rendered twice, on two of
-:data:`TRAINING_PIANOS`, as another variation each. Validation works are heard in excerpts spread over them on
-:data:`VALIDATION_PIANO`, which no training piece is played on, and some on training pianos,
-none of them varied.
+:data:`TRAINING_PIANOS`, as another variation each. Validation works are heard in excerpts spread
+over them on :data:`VALIDATION_PIANO`, which no training piece is played on, and some on training
+pianos, none of them varied.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
 
 from at4ramt.corpus.performances import read_work
 from at4ramt.corpus.pieces import (
     TRAINING,
     VALIDATION,
+    excerpt_number,
     read_instruments,
     read_pieces,
     read_sources,
@@ -39,6 +39,8 @@ TRAINING_PIANOS = (
 )
 VALIDATION_PIANO, VALIDATION_SECONDS = "Vsco2Pno", 60.0
 VALIDATION_EXCERPTS, VALIDATION_EXCERPTS_ON_TRAINING_PIANOS = 5, 1
+# The length of the experiment's excerpts (config/config.yaml, corpus.excerpt_seconds).
+TEST_SECONDS = 30.0
 
 COLUMNS = ("piece", "work", "instrument", "split", "position", "excerpt_seconds", "variation")
 Row = tuple[str, str, str, str, str, str, str]
@@ -51,9 +53,14 @@ def _row(
     return name, work, piano, split, f"{position:.4f}", f"{seconds:g}", str(variation)
 
 
+def _excerpts(seconds: float, each: float) -> int:
+    """Return how many excerpts of ``each`` seconds cover a work that lasts ``seconds``."""
+    return max(1, math.ceil(seconds / each))
+
+
 def training_rows(work: str, seconds: float, turn: int) -> list[Row]:
     """Return the rows of a training work that lasts ``seconds``; ``turn`` excerpts came before."""
-    excerpts = max(1, math.ceil(seconds / TRAINING_SECONDS))
+    excerpts = _excerpts(seconds, TRAINING_SECONDS)
     rows = []
     for number in range(excerpts):
         position = number / max(1, excerpts - 1)
@@ -65,7 +72,7 @@ def training_rows(work: str, seconds: float, turn: int) -> list[Row]:
 
 def validation_rows(work: str, seconds: float, turn: int) -> list[Row]:
     """Return the rows of a validation work, the ``turn``-th."""
-    excerpts = min(VALIDATION_EXCERPTS, max(1, math.ceil(seconds / VALIDATION_SECONDS)))
+    excerpts = min(VALIDATION_EXCERPTS, _excerpts(seconds, VALIDATION_SECONDS))
     rows = []
     for number in range(excerpts):
         position = number / max(1, excerpts - 1)
@@ -79,9 +86,27 @@ def validation_rows(work: str, seconds: float, turn: int) -> list[Row]:
     return rows
 
 
-def robust_pieces(resources: str | Path, tables: str | Path, test_seconds: float) -> list[Row]:
-    """Return the rows of the table; ``test_seconds`` is the excerpts' length in pieces.tsv."""
-    resources, tables = Path(resources), Path(tables)
+def work_seconds(resources: str | Path, tables: str | Path) -> dict[str, float]:
+    """Return how long every work lasts; ``resources`` is the folder of the fetched archives."""
+    sources = read_sources(Path(tables) / "sources.tsv")
+    works = read_works(Path(tables) / "works.tsv", sources)
+    return {
+        str(row["work"]): read_work(
+            Path(resources) / sources.loc[row["source"], "archive"],
+            row["member"],
+            row["work"],
+            row["dynamics"],
+        ).seconds
+        for _, row in works.iterrows()
+    }
+
+
+def robust_table(tables: str | Path, seconds: Mapping[str, float]) -> str:
+    """Return the table, as a text; ``tables`` is the folder of the others.
+
+    ``seconds`` says how long each work lasts (:func:`work_seconds`).
+    """
+    tables = Path(tables)
     sources = read_sources(tables / "sources.tsv")
     works = read_works(tables / "works.tsv", sources)
     instruments = read_instruments(tables / "instruments.tsv", sources)
@@ -92,32 +117,18 @@ def robust_pieces(resources: str | Path, tables: str | Path, test_seconds: float
     # A work that the experiment does not use trains.
     for work in [*split_of.index, *works.index.difference(split_of.index, sort=False)]:
         split = split_of.get(work, TRAINING)
-        if split not in turns:
-            continue
-        about = works.loc[work]
-        archive = resources / sources.loc[about["source"], "archive"]
-        played = read_work(archive, about["member"], str(work), about["dynamics"])
         if split == TRAINING:
-            new = training_rows(str(work), played.seconds, turns[split])
-            turns[split] += len(new) // len(TRAINING_PIANOS)
-        else:
-            new = validation_rows(str(work), played.seconds, turns[split])
+            rows += training_rows(work, seconds[work], turns[split])
+            turns[split] += _excerpts(seconds[work], TRAINING_SECONDS)
+        elif split == VALIDATION:
+            rows += validation_rows(work, seconds[work], turns[split])
             turns[split] += 1
-        rows += new
-    tests = pieces[~pieces["split"].isin(list(turns))]
-    for _, piece in tests.iterrows():
-        cells = [str(piece[name]) for name in COLUMNS[:4]]
-        position = f"{piece['position']:.3f}"
-        rows.append((*cells, position, f"{test_seconds:g}", "0"))  # type: ignore[arg-type]
-    return rows
-
-
-def main(arguments: list[str]) -> int:
-    """Print the table."""
-    rows = robust_pieces(arguments[0], arguments[1], test_seconds=30.0)
-    print(pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(sep="\t", index=False), end="")
-    return 0
+    for piece in pieces[~pieces["split"].isin(list(turns))].itertuples():
+        number = int(excerpt_number(piece.piece, piece.instrument))
+        position, split = float(piece.position), str(piece.split)
+        rows.append(_row(piece.work, number, piece.instrument, split, position, TEST_SECONDS, 0))
+    return "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    print(robust_table(sys.argv[2], work_seconds(*sys.argv[1:3])), end="")

@@ -25,7 +25,7 @@ BITS_16, UNSIGNED, LOOPED, BACK_AND_FORTH, BACKWARD = 1, 2, 4, 8, 16
 
 @dataclass(frozen=True)
 class PatchRecording:
-    """One recording: mono int16 at ``rate`` Hz, the note's frequency in it, and its loop in frames."""
+    """One recording: mono int16 at ``rate`` Hz, its note's frequency, and its loop in frames."""
 
     audio: NDArray[np.int16]
     rate: int

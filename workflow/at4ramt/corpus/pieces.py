@@ -196,7 +196,10 @@ def render_settings(
     piece: str,
     corpus: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return all that the tables and ``corpus``, the config's section, say about how a piece sounds, for ``render.render_piece``."""
+    """Return all that the tables say about how a piece sounds, for ``render.render_piece``.
+
+    ``corpus`` is the config's section: lengths and ranges of variations that rows leave to it.
+    """
     row = pieces.loc[piece]
     work = works.loc[row["work"]]
     return {

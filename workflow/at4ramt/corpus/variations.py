@@ -1,9 +1,9 @@
-"""How a varied piece differs from its work: transposed, in another tempo, on a detuned piano, in a room.
+"""How a varied piece differs from its work: transposed, in another tempo, detuned, in a room.
 
-A training that hears each passage once hears it as one player, tuner and room made it. A row of the pieces table with a *variation* other than 0 is rendered
-otherwise: what differs is drawn, within the ranges of config.corpus.variations, from a stream
-seeded by the work, the excerpt and the variation, so that the same row gives the same bits and
-another piano is played the same way.
+A training that hears each passage once hears it as one player, tuner and room made it. A row of
+the pieces table with a *variation* other than 0 is rendered otherwise: what differs is drawn,
+within the ranges of config.corpus.variations, from a stream seeded by the work, the excerpt and
+the variation, so that the same row gives the same bits, and is played alike on another piano.
 
 - The *performance* is transposed, its tempo is scaled, its velocities are moved and their
   contrast is scaled. The labels are made from the performance, so they move along exactly.
@@ -179,7 +179,7 @@ def room_response(variation: Variation, rate: int) -> NDArray[np.float32]:
     return response
 
 
-def tilt(variation: Variation, hertz: NDArray[np.float64]) -> NDArray[np.float32]:
+def tilt(variation: Variation, hertz: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the gain of the tilted spectrum at some frequencies, 1 at :data:`TILT_HZ`."""
     octaves = np.log2(np.maximum(hertz, 1.0) / TILT_HZ)
     gain_db = np.clip(variation.tilt_db * octaves, -LARGEST_TILT_DB, LARGEST_TILT_DB)

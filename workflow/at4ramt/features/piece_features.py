@@ -61,8 +61,9 @@ def describe_columns(settings: CqtSettings) -> dict[str, str]:
             "pitch sounds (onset <= time < offset, the pedal included), else 0."
         ),
         "margin_labels": (
-            f"{settings.all_pitches - pitches} numbers, likewise for the pitches {first} to {low - 1} "
-            f"and then {high + 1} to {last}: what labels becomes when a frame is transposed."
+            f"{settings.all_pitches - pitches} numbers, likewise for the pitches {first} to "
+            f"{low - 1} and then {high + 1} to {last}: what labels becomes when a frame is "
+            "transposed."
         ),
         "real": f"Real part of the constant-Q transform: {bins}.",
         "imag": f"Imaginary part of the constant-Q transform: {bins}.",
