@@ -218,9 +218,10 @@ def step_operations(name: str, batch: int, segment: int) -> float:
     Two for each product and sum. Going back costs each layer as much for the gradient of its
     weights and again for that of its input, which the first one does not need.
     """
-    from at4ramt.training.network import KERNELS, NETWORKS, POOL
+    from at4ramt.training.network import KERNELS, NETWORKS, POOL, NetworkSize
 
     size, section = NETWORKS[name], data.config()["features"]
+    assert isinstance(size, NetworkSize)
     context = sum(long - 1 for long, _ in KERNELS)
     frames, width = segment + context, section["pitches"] * section["bins_per_pitch"]
     channels, total = 1, 0.0

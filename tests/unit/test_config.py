@@ -32,7 +32,11 @@ def test_the_demo_is_accepted():
         ("sedes", [0], r"unknown key 'sedes'.*Did you mean 'seeds'"),
         ("base.epochs", 0, r"'base.epochs' is 0; expected integer ≥ 1"),
         ("base.epochs", 2.5, r"'base.epochs' is 2.5; expected integer"),
-        ("network.name", "papper", r"expected one of paper, small. Did you mean 'paper'"),
+        (
+            "network.name",
+            "papper",
+            r"expected one of paper, small, equivariant.*Did you mean 'paper'",
+        ),
         ("network.dropout_dense", 1.0, r"expected number ≥ 0, < 1"),
         ("rounds.arms", [], r"'rounds.arms' is \[\]; expected a list"),
         ("rounds.arms", ["clean", "clean"], r"without repetition"),
@@ -71,6 +75,23 @@ def test_the_demo_is_accepted():
         ("transcription.threshold", "fited", r"expected `fitted`, or number > 0, < 1"),
         ("transcription.threshold", 1.5, r"expected `fitted`, or number > 0, < 1"),
         ("features.hop_length_samples", 500, r"multiple of 128"),
+        ("training.transpose_pitches", 5, r"no more than features.margin_pitches \(4\)"),
+        ("features.overtone_pitches", 5, r"pitches above \(4\) overtone_pitches \(5\) leaves"),
+        (
+            "arms.fixed",
+            {"noise": "audio_white", "level": "decibels"},
+            r"a range with decibels alone",
+        ),
+        (
+            "arms.fixed",
+            {"noise": "uniform", "level": "decibels", "snr_db": [0, 10]},
+            r"arms.fixed.level is decibels, noise uniform; expected audio_",
+        ),
+        (
+            "arms.fixed",
+            {"noise": "none", "training": {"gain_db": 3}},
+            r"arms.fixed changes section network or training .* expected start: scratch",
+        ),
     ],
 )
 def test_each_mistake_is_named_with_what_was_expected(path, value, said):

@@ -16,7 +16,7 @@ from jsonschema.exceptions import ValidationError
 
 from at4ramt.errors import InputError, suggestion
 from at4ramt.features.cqt import CqtSettings
-from at4ramt.training.arms import OF_ROUNDS, REPORTED
+from at4ramt.training.arms import OF_ROUNDS, OF_SECTIONS, REPORTED, is_acoustic
 
 ROOT = Path(__file__).resolve().parents[2]
 # PyYAML's loader in C, where it was built with it, is ten times as fast; every job waits for it.
@@ -68,7 +68,8 @@ def round_settings(config: dict[str, Any], number: int, arm: str) -> dict[str, A
     overrides = {int(key): value for key, value in rounds.pop("overrides").items()}
     for key in ("count", "arms"):
         rounds.pop(key)
-    row = {key: value for key, value in config["arms"][arm].items() if key not in REPORTED}
+    other = (*REPORTED, *OF_SECTIONS)
+    row = {key: value for key, value in config["arms"][arm].items() if key not in other}
     rounds["search"] = rounds["search"] | row.pop("search", {})
     rounds |= {key: row.pop(key) for key in OF_ROUNDS if key in row}
     return rounds | overrides.get(number, {}) | {"arm": row}
@@ -79,8 +80,9 @@ def training_config(config: dict[str, Any], number: int, arm: str = "base") -> d
     own = (
         {"base": config["base"]} if number == 0 else {"rounds": round_settings(config, number, arm)}
     )
+    row = {} if number == 0 else config["arms"][arm]
     shared = ("features", "shards", "network", "training")
-    return {name: config[name] for name in shared} | own
+    return {name: config[name] | row.get(name, {}) for name in shared} | own
 
 
 def evaluation_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -275,6 +277,16 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     low, high = settings.first_pitch, settings.first_pitch + settings.all_pitches - 1
     if low < 12 or high > 127:
         yield f"features: pitches {low} to {high} with their margin; expected 12 to 127"
+    above = features["margin_above_pitches"]
+    above = features["margin_pitches"] if above is None else above
+    training = config["training"]
+    reach = training["transpose_pitches"]
+    if not reach <= min(features["margin_pitches"], above - features["overtone_pitches"]):
+        yield (
+            f"training.transpose_pitches is {reach}; expected no more than features.margin_pitches "
+            f"({features['margin_pitches']}) and than what of the pitches above ({above}) "
+            f"overtone_pitches ({features['overtone_pitches']}) leaves"
+        )
     highest_hz = 440.0 * 2 ** ((high + 1 - 69) / 12)
     if highest_hz > 0.5 * features["sample_rate_hz"]:
         yield (
@@ -312,6 +324,21 @@ def _contradictions_of_arms(config: dict[str, Any]) -> Iterator[str]:
             )
         if "gradient_steps" in row and row["noise"] != "gradient":
             yield f"arms.{name}.gradient_steps is for the noise gradient, found {row['noise']}"
+        if (row.get("level") == "decibels") != ("snr_db" in row):
+            yield (
+                f"arms.{name}: level is {row.get('level', 'not given')}, snr_db "
+                f"{row.get('snr_db', 'not given')}; expected a range with decibels alone"
+            )
+        if row.get("level") == "decibels" and not is_acoustic(row["noise"]):
+            yield (
+                f"arms.{name}.level is decibels, noise {row['noise']}; expected audio_..., "
+                "the only noise whose ratio to the music is known"
+            )
+        if row.get("start") != "scratch" and not {"network", "training"}.isdisjoint(row):
+            yield (
+                f"arms.{name} changes section network or training and starts from the base; "
+                "expected start: scratch"
+            )
         if row.get("against", name) not in {*arms, "base"}:
             yield (
                 f"arms.{name}.against is {row['against']}, which is no arm; expected base or one "

@@ -50,6 +50,7 @@ rule evaluate_model:
             "training.adversary",
             "training.arms",
             "training.backend",
+            "training.equivariant",
             "training.loop",
             "training.model_file",
             "training.network",

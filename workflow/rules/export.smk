@@ -29,6 +29,7 @@ rule export_onnx:
         code=source_digest(
             "features.cqt",
             "training.backend",
+            "training.equivariant",
             "training.model_file",
             "training.network",
             "training.onnx_file",

@@ -14,11 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from at4ramt.config import round_settings
+from at4ramt.audio_noise.pool import make_pool
+from at4ramt.config import round_settings, training_config
 from at4ramt.errors import InputError
 from at4ramt.files import file_digest, read_json
+from at4ramt.training.equivariant import EquivariantSize
 from at4ramt.training.jobs import train_base, train_round
 from at4ramt.training.model_file import load_model, read_card
+from at4ramt.training.network import NETWORKS, context_frames
 
 COMMON = {"seed": 0, "code": "the code's digest", "threads": 1}
 
@@ -269,3 +272,60 @@ def test_a_killed_job_goes_on_and_writes_the_same_model(
     pd.testing.assert_frame_equal(*histories)
     assert read_json(paths[3])["resumed"] == 1
     assert not (tmp_path / "kept").exists()
+
+
+def test_an_arm_from_scratch_is_trained_as_its_row_says(tmp_path, shards, demo_config, monkeypatch):
+    tiny = EquivariantSize(
+        step=2, front=4, front_kernel=(3, 7), channels=6, summary=4, dilations=(1, 2),
+        summarised=(0,), related=2,
+    )  # fmt: skip
+    monkeypatch.setitem(NETWORKS, "equivariant", tiny)
+    settings = copy.deepcopy(demo_config)
+    settings["base"] |= {"epochs": 1}
+    settings["rounds"] |= {"epochs": 3, "patience_epochs": 3, "keep": "last"}
+    settings["training"] |= {
+        "segment_frames": 16, "batch_segments": 2, "schedule": "cosine", "warmup_share": 0.2,
+        "weight_decay": 0.001, "clip_norm": 1.0, "loss": "plain", "positive_weight": 2.0,
+        "centres": "all", "validation_epochs": 2,
+    }  # fmt: skip
+    settings["arms"]["robust"] = {
+        "noise": "audio_white", "level": "decibels", "snr_db": [-10, 30], "clean_share": 0.2,
+        "start": "scratch", "network": {"name": "equivariant"},
+        "training": {"transpose_pitches": 2, "gain_db": 6.0, "equaliser_db": 3.0},
+    }  # fmt: skip
+    base = [str(tmp_path / f"base.{suffix}") for suffix in ("keras", "history.parquet", "json")]
+    before = training_config(settings, 0)
+    train_base(
+        shards["training"], shards["validation"], *base,
+        config=before, checkpoints=str(tmp_path / "checkpoints"), **COMMON,
+    )  # fmt: skip
+    assert read_card(base[0])["network"]["name"] == "small"
+    pool = str(tmp_path / "white.npz")
+    made_with = {"features": settings["features"], "frame_step": 2, "noise_seed": 0}
+    make_pool("white", pool, config=made_with, seconds=12.0)
+    names = ("keras", "history.parquet", "search.parquet", "json")
+    paths = [str(tmp_path / f"robust.{suffix}") for suffix in names]
+    train_round(
+        base[0], shards["training"], shards["validation"], *paths,
+        arm="robust", number=1, config=training_config(settings, 1, "robust"), of_rounds=1,
+        parent_config=before, pools=[pool], pools_made_with=made_with,
+        checkpoints=str(tmp_path / "checkpoints"), **COMMON,
+    )  # fmt: skip
+    card, stored = read_json(paths[3]), load_model(paths[0])
+    assert card["level"] == pytest.approx(10**0.5) and card["search_status"] == "fixed"
+    assert card["network"]["name"] == "equivariant" and card["config"]["training"]["gain_db"] == 6.0
+    window = 3 + 2 * 2 * (1 + 1 + 2)
+    assert card["context_frames"] == window == context_frames(stored.network)
+    assert set(card["loss_weights"]["active"]) == {2.0}
+    assert set(card["loss_weights"]["inactive"]) == {1.0}
+    history = pd.read_parquet(paths[1])
+    # A validation after every second epoch and after the last.
+    assert history["validation_f1"].isna().tolist() == [True, False, False]
+    assert history["learning_rate"].is_monotonic_decreasing
+    assert history["learning_rate"].iloc[-1] < 0.2 * settings["training"]["learning_rate"]
+    # Of the frames that are all centres, every second is trained on.
+    table = pd.read_parquet(shards["training"][0])
+    frames = len(table)
+    assert history["windows_per_second"].iloc[0] * history["seconds"].iloc[0] == pytest.approx(
+        frames
+    )

@@ -186,7 +186,7 @@ def mix_piece(
                 mixture = music + np.float32(noise_gain(power, snr_db)) * noise
                 heard = np.concatenate(
                     [
-                        np.abs(block[:, settings.core]).astype(np.float16)
+                        np.abs(block[:, settings.heard]).astype(np.float16)
                         for block in cqt_blocks([mixture], settings)
                     ]
                 )

@@ -39,13 +39,13 @@ class Pool:
         kind: what noise it is.
         real: real parts, float16, ``(rows, bins)``, the margin of pitches included.
         imag: imaginary parts likewise.
-        core: the bins without the margin.
+        heard: the bins that the networks hear.
     """
 
     kind: str
     real: npt.NDArray[np.float16]
     imag: npt.NDArray[np.float16]
-    core: slice
+    heard: slice
 
 
 def pool_seed(seed: int, kind: str) -> int:
@@ -100,5 +100,5 @@ def read_pool(path: str, config: Mapping[str, Any]) -> Pool:
     """
     with np.load(path) as opened:
         check_made_with(path, {"made_with": json.loads(str(opened["made_with"]))}, config)
-        core = CqtSettings.from_config(config["features"]).core
-        return Pool(str(opened["kind"]), opened["real"], opened["imag"], core)
+        heard = CqtSettings.from_config(config["features"]).heard
+        return Pool(str(opened["kind"]), opened["real"], opened["imag"], heard)

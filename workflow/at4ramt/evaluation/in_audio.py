@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from at4ramt.audio_noise.mixing import condition_name, conditions, mixtures
-from at4ramt.evaluation.notes import OFFSET_SHARES, core_magnitudes, match_notes, notes_in_range
+from at4ramt.evaluation.notes import OFFSET_SHARES, heard_magnitudes, match_notes, notes_in_range
 from at4ramt.evaluation.tables import audio_schema, conform, write_part
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.labels import frame_labels, read_labels
@@ -191,7 +191,7 @@ def score_in_audio(
                     counts = {"frames": count_frames(reference.frames, active)}
                     if condition["noise"] in NOTED_NOISES:
                         # Less than nothing has no logarithm.
-                        sound = np.maximum(seen, 0)
+                        sound = np.maximum(seen[:, : settings.pitches * settings.bins_per_pitch], 0)
                         notes = notes_from_probabilities(probabilities, rule, sound)
                         counts = count_all(reference, active, notes, notes, settings)
                     rows += rows_of(about, kind, counts)
@@ -203,7 +203,7 @@ def score_in_audio(
 def heard(
     piece: SoundingPiece, settings: CqtSettings, config: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], npt.NDArray[np.float32]]]:
-    """Yield each condition with the core's magnitudes, ``(frames, bins)``, of all frames.
+    """Yield each condition with the magnitudes that networks hear, ``(frames, bins)``, of all frames.
 
     Without noise they are those of the feature file, with it those of :func:`mix_piece`.
 
@@ -212,7 +212,7 @@ def heard(
     """
     noises, ratios = (config["evaluation"][key] for key in ("audio_noises", "audio_snr_db"))
     clean, *noisy = conditions(noises, ratios)
-    yield clean, core_magnitudes(piece.features, settings)[0]
+    yield clean, heard_magnitudes(piece.features, settings)[0]
     if noisy:
         with mixtures(piece.mixed, config) as mixed:
             for condition in noisy:

@@ -92,7 +92,7 @@ def score_notes(
     log.info("notes of %s at levels %s", model_path, evaluation["note_levels"])
     rows: list[dict[str, Any]] = []
     for piece in pieces:
-        magnitudes, seconds = core_magnitudes(piece.features, settings)
+        magnitudes, seconds = heard_magnitudes(piece.features, settings)
         reference = read_labels(piece.notes, seconds, piece.notes_member)
         reference = notes_in_range(reference, settings)
         seed = purpose_seed(card["seed"], "evaluation noise, full rate", piece.name)
@@ -165,23 +165,24 @@ def _estimates(
     """Return the notes by each rule."""
     probabilities = model.probabilities(heard)
     # Taking an offset off can leave less than nothing, of which there is no logarithm.
-    magnitudes = np.maximum(heard[model.margin_frames : -model.margin_frames], 0)
+    core = model.features.pitches * model.features.bins_per_pitch
+    magnitudes = np.maximum(heard[model.margin_frames : -model.margin_frames, :core], 0)
     return {
         kind: notes_from_probabilities(probabilities, rule, magnitudes)
         for kind, rule in rules.items()
     }
 
 
-def core_magnitudes(path: str, settings: CqtSettings) -> tuple[npt.NDArray[np.float32], float]:
+def heard_magnitudes(path: str, settings: CqtSettings) -> tuple[npt.NDArray[np.float32], float]:
     """Return the magnitudes of a feature file and the recording's length in seconds.
 
-    Magnitudes are those of all frames, float32, ``(frames, bins)`` without the margin.
+    Magnitudes are those of all frames, float32, ``(frames, bins)`` of what the networks hear.
 
     Raises:
         InputError: if the file is missing, damaged or no feature file.
     """
     table = read_features(path, columns=["real", "imag"])
-    real, imag = (fixed_list_values(table, name)[:, settings.core] for name in ("real", "imag"))
+    real, imag = (fixed_list_values(table, name)[:, settings.heard] for name in ("real", "imag"))
     magnitudes = np.hypot(real.astype(np.float32), imag.astype(np.float32))
     return magnitudes, float(table.schema.metadata[b"seconds"])
 

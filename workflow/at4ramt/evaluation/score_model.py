@@ -274,7 +274,7 @@ def load_pieces(
     Noise is drawn per piece and frame index: which other pieces are scored
     beside it changes nothing. Each has silence for windows of ``context`` frames at both ends.
     """
-    padding, bins = context // 2, CqtSettings.from_config(features).core
+    padding, bins = context // 2, CqtSettings.from_config(features).heard
     for split, paths in shards.items():
         matrix = load_frames(paths, padding=padding, bins=bins)
         for index, name in enumerate(matrix.pieces):

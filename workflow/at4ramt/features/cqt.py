@@ -58,6 +58,7 @@ class CqtSettings:
         pitches: number of pitches of the core.
         margin_pitches: further pitches below the core.
         margin_above_pitches: further pitches above the core; in the config null for as many.
+        overtone_pitches: how many of those above the networks hear.
     """
 
     sample_rate_hz: int
@@ -67,6 +68,7 @@ class CqtSettings:
     pitches: int
     margin_pitches: int
     margin_above_pitches: int
+    overtone_pitches: int = 0
 
     @classmethod
     def from_config(cls, features: Mapping[str, Any]) -> CqtSettings:
@@ -95,6 +97,11 @@ class CqtSettings:
         """The bins without the margin."""
         margin = self.margin_pitches * self.bins_per_pitch
         return slice(margin, margin + self.pitches * self.bins_per_pitch)
+
+    @property
+    def heard(self) -> slice:
+        """The bins that the networks hear: the core and some of its overtones."""
+        return slice(self.core.start, self.core.stop + self.overtone_pitches * self.bins_per_pitch)
 
     @property
     def first_pitch(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from at4ramt.errors import InputError
+from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.shards import fixed_list_values, read_shard, shard_parts
 
 ROW_OF_PADDING = -1
@@ -42,6 +43,8 @@ class FrameMatrix:
             unless it was asked for.
         imag: imaginary part likewise.
         rms: root of the active power of a row's piece, float32, ``(rows,)``, likewise.
+        transpose: pitches on either side of the others, in bins and labels, that only a
+            transposition uses.
     """
 
     magnitudes: npt.NDArray[np.float32]
@@ -56,6 +59,20 @@ class FrameMatrix:
     real: npt.NDArray[np.float16] | None = None
     imag: npt.NDArray[np.float16] | None = None
     rms: npt.NDArray[np.float32] | None = None
+    transpose: int = 0
+
+    def untransposed(self, bins: int) -> FrameMatrix:
+        """Return the same frames in the network's ``bins`` and pitches alone, as views."""
+        if not self.transpose:
+            return self
+        beside = (self.magnitudes.shape[1] - bins) // 2
+        cut = {
+            name: part[:, beside : beside + bins]
+            for name in ("magnitudes", "real", "imag")
+            if (part := getattr(self, name)) is not None
+        }
+        labels = self.labels[:, self.transpose : -self.transpose]
+        return replace(self, **cut, labels=labels, transpose=0)
 
     @property
     def frames(self) -> int:
@@ -92,6 +109,8 @@ def load_frames(
     bins: slice,
     edge: int = 0,
     transform: bool = False,
+    transpose: int = 0,
+    settings: CqtSettings | None = None,
 ) -> FrameMatrix:
     """Read shards into one frame matrix.
 
@@ -102,6 +121,8 @@ def load_frames(
         edge: rows of silence at both ends; at least ``padding``.
         transform: whether the complex transform and each piece's power are wanted too, to which
             noise can be added as if to the audio; twice the memory.
+        transpose: so many pitches more are read on either side, bins and labels, of the margin.
+        settings: what the shards were made with; needed for ``transpose``.
 
     Raises:
         InputError: if a shard is corrupt, if there are none, or if none of them
@@ -134,6 +155,11 @@ def load_frames(
     parts = {name: np.zeros((rows, 0), np.float16) for name in ("real", "imag") if transform}
     rms = np.zeros(rows, np.float32) if transform else None
     columns = ["frame", "centre", "labels", "real", "imag"] + (["rms"] if transform else [])
+    if transpose:
+        assert settings is not None
+        columns.append("margin_labels")
+        more = transpose * settings.bins_per_pitch
+        bins = slice(bins.start - more, bins.stop + more)
     first = 0
     for path in shards:
         for part in shard_parts(path, columns):
@@ -142,6 +168,12 @@ def load_frames(
             real, imag = (fixed_list_values(part, name)[:, bins] for name in ("real", "imag"))
             heard = np.hypot(real.astype(np.float32), imag.astype(np.float32))
             written = fixed_list_values(part, "labels")
+            if transpose and settings is not None:
+                beside = fixed_list_values(part, "margin_labels")
+                below, above = np.split(beside, [settings.margin_pitches], axis=1)
+                written = np.hstack(
+                    [below[:, below.shape[1] - transpose :], written, above[:, :transpose]]
+                )
             if not magnitudes.size:
                 magnitudes = aligned_zeros((rows, heard.shape[1]), np.float32)
                 labels = aligned_zeros((rows, written.shape[1]), np.uint8)
@@ -169,6 +201,7 @@ def load_frames(
         padding,
         edge,
         rms=rms,
+        transpose=transpose,
         **parts,
     )
 

@@ -42,7 +42,7 @@ class AcousticNoise:
         return cls(
             *(
                 np.ascontiguousarray(
-                    np.concatenate([getattr(pool, part)[:, pool.core] for pool in pools])
+                    np.concatenate([getattr(pool, part)[:, pool.heard] for pool in pools])
                 )
                 for part in ("real", "imag")
             )

@@ -17,16 +17,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-LEVELS = ("searched", "drawn", "maximum")
+LEVELS = ("searched", "drawn", "maximum", "decibels")
+STARTS = ("base", "scratch")
 INPUTS = ("magnitude", "median")
 # What an arm says of itself for readers, and nothing of its training depends on.
 REPORTED = ("against", "question", "label")
 # What an arm may say in place of the section rounds.
 OF_ROUNDS = ("redraw", "maximum_level", "epochs")
+# What an arm may say in place of other sections.
+OF_SECTIONS = ("network", "training")
 
 ACOUSTIC = "audio_"
 MIXED_KINDS = ("white", "pink", "brown", "hum", "babble")
 """What ``audio_mixed`` is drawn from: of each block of frames one kind."""
+
+COLOURED_KINDS = ("white", "pink", "brown")
+"""What ``audio_coloured`` is drawn from, likewise."""
 
 
 def is_acoustic(noise: str) -> bool:
@@ -37,7 +43,7 @@ def is_acoustic(noise: str) -> bool:
 def pool_kinds(noise: str) -> tuple[str, ...]:
     """Return the kinds of the pools that a kind of acoustic noise is drawn from."""
     kind = noise.removeprefix(ACOUSTIC)
-    return MIXED_KINDS if kind == "mixed" else (kind,)
+    return {"mixed": MIXED_KINDS, "coloured": COLOURED_KINDS}.get(kind, (kind,))
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,13 @@ class Arm:
         noise: a kind of :mod:`at4ramt.training.noise`, ``none``, ``gradient``, or noise in the
             audio (``audio_white``), whose levels are ratios of amplitudes.
         level: where a round's level comes from: ``searched`` (the round's search),
-            ``maximum`` (``rounds.maximum_level``) or ``drawn`` (uniformly from 0 to
-            the maximum, one for each segment); ``none`` without noise.
+            ``maximum`` (``rounds.maximum_level``), ``drawn`` (uniformly from 0 to
+            the maximum, one for each segment) or ``decibels`` (of noise in the audio, drawn
+            uniformly from ``snr_db``, one for each segment); ``none`` without noise.
+        snr_db: lowest and highest signal-to-noise ratio of ``decibels``.
+        clean_share: share of the segments without noise, of ``decibels``.
+        start: what the first round trains on: the ``base``, or a network drawn anew
+            (``scratch``).
         input: what the network sees: ``magnitude``, or ``median``, magnitudes less
             each frame's median.
         dropout_convolution: share dropped after each pooling; the network's if None.
@@ -61,6 +72,9 @@ class Arm:
 
     noise: str
     level: str = "none"
+    snr_db: tuple[float, float] = (0.0, 0.0)
+    clean_share: float = 0.0
+    start: str = "base"
     input: str = "magnitude"
     dropout_convolution: float | None = None
     dropout_dense: float | None = None

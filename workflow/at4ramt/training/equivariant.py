@@ -52,6 +52,7 @@ class EquivariantSize:
         summarised: numbers of the blocks that see all pitches, from 0.
         related: features of each pitch that its relatives see before block 1; 0 for none.
         harmonics: semitones of the harmonic stack.
+        overtones: whether the bins above the highest pitch are heard.
     """
 
     step: int = 4
@@ -63,6 +64,7 @@ class EquivariantSize:
     summarised: tuple[int, ...] = (0, 2, 4)
     related: int = 8
     harmonics: tuple[int, ...] = HARMONICS
+    overtones: bool = True
 
 
 def build_equivariant(
@@ -112,6 +114,9 @@ def build_equivariant(
     signal = frames if median_input is None else median_input(frames)
     signal = own.LogMagnitude(input_scale, name="loudness")(signal)
     signal = layers.Reshape((-1, bins, 1), name="one_channel")(signal)
+    above = bins - pitches * bins_per_pitch
+    if above and not size.overtones:
+        signal = layers.Cropping2D(((0, 0), (0, above)), name="core_bins")(signal)
     reach = size.front_kernel[1] // 2
     behind = reach + 1 - bins_per_pitch
     signal = layers.ZeroPadding2D(((0, 0), (reach, max(0, behind))), name="bins_beside")(signal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from at4ramt.files import file_digest, value_digest, whole_file, write_json
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.acoustic import AcousticNoise
 from at4ramt.training.arms import Arm
+from at4ramt.training.augment import Augmentation
 from at4ramt.training.backend import place, start_backend
 from at4ramt.training.checkpoint import Checkpoint, TrainingState, training_key
 from at4ramt.training.level_search import SearchResult, SearchSettings, SearchStep, search_level
@@ -91,18 +92,12 @@ def train_base(
     key = training_key([*shards.values()], seed=seed, config=config, code=code)
     checkpoint = Checkpoint(checkpoints, key)
     settings, base = config["training"], config["base"]
-    features = CqtSettings.from_config(config["features"])
-    network = build_network(
-        **config["network"],
-        bins=features.pitches * features.bins_per_pitch,
-        pitches=features.pitches,
-        seed=purpose_seed(seed, "initial weights"),
-    )
+    network = _new_network(config, purpose_seed(seed, "initial weights"))
     context = context_frames(network)
     training, validation = load_splits(training_shards, validation_shards, config, context)
     weights = _weights(training, config)
     log.info("network %s: %s parameters", config["network"]["name"], f"{network.count_params():,}")
-    optimizer = _adam(settings["learning_rate"])
+    optimizer = _optimizer(settings)
     plan = Plan(
         label="base",
         seed=seed,
@@ -116,9 +111,7 @@ def train_base(
         monitor=base["monitor"],
         keep="best",
         monitored_level=base["monitored_level"] if base["monitor"] == "noisy" else 0.0,
-        segment_frames=settings["segment_frames"],
-        batch_segments=settings["batch_segments"],
-        precision=settings["precision"],
+        **_of_training(settings),
     )
     state = train(network, optimizer, training, validation, weights, plan, checkpoint)
     card = {
@@ -226,19 +219,30 @@ def train_round(
         else None
     )
     parent = load_model(parent_path, config["features"])
-    context = context_frames(parent.network)
-    training, validation = load_splits(
-        training_shards, validation_shards, config, context, transform=acoustic is not None
-    )
-    weights = parent.loss_weights
     settings, rounds = config["training"], config["rounds"]
     kind = Arm.from_config(rounds["arm"])
+    first = parent.card["arm"] == "base"
     network, optimizer = parent.network, parent.network.optimizer
-    if kind.rebuilds and parent.card["arm"] == "base":
+    if first and kind.start == "scratch":
+        network = _new_network(config, purpose_seed(seed, "initial weights", arm))
+        optimizer = _optimizer(settings)
+    elif first and kind.rebuilds:
         network, optimizer = _rebuilt(parent, kind, config, seed)
+    training, validation = load_splits(
+        training_shards,
+        validation_shards,
+        config,
+        context_frames(network),
+        transform=acoustic is not None,
+    )
+    weights = parent.loss_weights
+    if kind.start == "scratch":
+        weights = _weights(training, config)
     level, status, search = rounds["maximum_level"], "fixed", None
     if kind.noise == "none":
         level, status = 0.0, "none"
+    elif kind.level == "decibels":
+        level = float(10 ** (-min(kind.snr_db) / 20))
     elif kind.level == "searched":
         search = _noted_search(checkpoint)
         if search is None:
@@ -269,10 +273,10 @@ def train_round(
         monitor="noisy",
         keep=rounds["keep"],
         monitored_level=level,
-        segment_frames=settings["segment_frames"],
-        batch_segments=settings["batch_segments"],
-        precision=settings["precision"],
         gradient_steps=kind.gradient_steps,
+        snr_db=kind.snr_db if kind.level == "decibels" else None,
+        clean_share=kind.clean_share,
+        **_of_training(settings),
     )
     state = train(network, optimizer, training, validation, weights, plan, checkpoint, acoustic)
     card = {
@@ -321,12 +325,23 @@ def load_splits(
         transform: whether noise is to be added to their complex transform.
     """
     padding = context // 2
-    bins = CqtSettings.from_config(config["features"]).core
-    edge = padding + config["training"]["segment_frames"]
+    features, settings = CqtSettings.from_config(config["features"]), config["training"]
+    bins = features.heard
+    edge = padding + settings["segment_frames"]
     training = load_frames(
-        training_shards, padding=padding, bins=bins, edge=edge, transform=transform
+        training_shards,
+        padding=padding,
+        bins=bins,
+        edge=edge,
+        transform=transform,
+        transpose=settings["transpose_pitches"],
+        settings=features,
     )
     validation = load_frames(validation_shards, padding=padding, bins=bins, transform=transform)
+    if settings["centres"] == "all":
+        training, validation = (
+            replace(matrix, centre=matrix.piece >= 0) for matrix in (training, validation)
+        )
     for name, matrix in (("training", training), ("validation", validation)):
         log.info(
             "%s: %d pieces, %d frames, %d centres",
@@ -347,24 +362,60 @@ def _shard_digests(
 
 
 def _weights(training: FrameMatrix, config: dict[str, Any]) -> LossWeights:
-    active = training.labels[training.centre].sum(axis=0, dtype=np.int64)
-    silent = np.flatnonzero(active == 0) + config["features"]["lowest_pitch"]
+    features, settings = config["features"], config["training"]
+    heard = training.labels[:, training.transpose :][:, : features["pitches"]]
+    active = heard[training.centre].sum(axis=0, dtype=np.int64)
+    silent = np.flatnonzero(active == 0) + features["lowest_pitch"]
     if len(silent):
         log.warning(
             "MIDI pitches %s never sound in the training split: their active weight is 0, and "
             "the model will not learn them",
             ", ".join(map(str, silent)),
         )
-    settings = config["training"]
     return loss_weights(
-        settings["loss"], active, int(np.count_nonzero(training.centre)), cap=settings["weight_cap"]
+        settings["loss"],
+        active,
+        int(np.count_nonzero(training.centre)),
+        cap=settings["weight_cap"],
+        positive=settings["positive_weight"],
     )
 
 
-def _adam(learning_rate: float, weight_decay: float = 0.0) -> Any:
+def _new_network(config: dict[str, Any], seed: int) -> Any:
+    features = CqtSettings.from_config(config["features"])
+    return build_network(
+        **config["network"],
+        bins=features.heard.stop - features.heard.start,
+        pitches=features.pitches,
+        bins_per_pitch=features.bins_per_pitch,
+        seed=seed,
+    )
+
+
+def _of_training(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a plan the section ``training`` says."""
+    names = ("segment_frames", "batch_segments", "precision", "schedule", "warmup_share")
+    constant = settings["schedule"] == "constant" and not settings["warmup_share"]
+    return {
+        **{name: settings[name] for name in (*names, "validation_epochs")},
+        "augmentation": Augmentation(
+            settings["transpose_pitches"], settings["gain_db"], settings["equaliser_db"]
+        ),
+        "learning_rate": None if constant else settings["learning_rate"],
+    }
+
+
+def _adam(learning_rate: float, weight_decay: float = 0.0, clip_norm: float | None = None) -> Any:
+    """Return Adam with decoupled weight decay and gradients of at most ``clip_norm``."""
     import keras
 
-    return keras.optimizers.Adam(learning_rate, weight_decay=weight_decay or None)
+    return keras.optimizers.Adam(
+        learning_rate, weight_decay=weight_decay or None, global_clipnorm=clip_norm
+    )
+
+
+def _optimizer(settings: dict[str, Any]) -> Any:
+    return _adam(settings["learning_rate"], settings["weight_decay"], settings["clip_norm"])
 
 
 def _rebuilt(parent: Any, arm: Arm, config: dict[str, Any], seed: int) -> tuple[Any, Any]:
@@ -379,8 +430,11 @@ def _rebuilt(parent: Any, arm: Arm, config: dict[str, Any], seed: int) -> tuple[
         **config["network"] | dropout,
         seed=purpose_seed(seed, "dropout of the arm"),
         median_input=arm.input == "median",
+        bins_per_pitch=config["features"]["bins_per_pitch"],
     )
-    optimizer = _adam(config["training"]["learning_rate"], arm.weight_decay)
+    settings = config["training"]
+    decay = arm.weight_decay or settings["weight_decay"]
+    optimizer = _adam(settings["learning_rate"], decay, settings["clip_norm"])
     optimizer.build(network.trainable_variables)
     before = parent.network.optimizer.variables
     for variable, old in zip(optimizer.variables, before, strict=True):

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from at4ramt.features.frames import FrameMatrix
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.acoustic import AcousticNoise
 from at4ramt.training.adversary import GRADIENT, perturb_rows, perturbation
+from at4ramt.training.augment import UNCHANGED, Augmentation, draw_levels, learning_rate_at
 from at4ramt.training.checkpoint import Checkpoint, Interrupted, Interruption, TrainingState
 from at4ramt.training.losses import LossWeights
 from at4ramt.training.model_file import restore, snapshot
@@ -31,6 +32,7 @@ ROWS_PER_LEVEL = 64
 Disturbed = Callable[[], npt.NDArray[np.float32]]
 """Gives the validation frames as the model of the moment is to hear them."""
 
+NOT_VALIDATED = dict.fromkeys(("loss", "bce", "precision", "recall", "f1"), float("nan"))
 SUMMED = ("weighted", "plain", "tp", "estimated", "referenced", "cells")
 
 
@@ -55,6 +57,13 @@ class Plan:
         batch_segments: segments per step.
         precision: what the network computes in while it is trained.
         gradient_steps: steps of the ``gradient`` adversary.
+        snr_db: range from which signal-to-noise ratios are drawn in place of levels.
+        clean_share: share of the segments without noise then.
+        augmentation: what segments are changed by.
+        learning_rate: the highest; None leaves the optimiser's as it is.
+        schedule: ``"constant"`` or ``"cosine"``, as of :func:`learning_rate_at`.
+        warmup_share: likewise.
+        validation_epochs: validate after every so many epochs, and after the last.
     """
 
     label: str
@@ -73,6 +82,24 @@ class Plan:
     batch_segments: int
     precision: str = "float32"
     gradient_steps: int = 1
+    snr_db: tuple[float, float] | None = None
+    clean_share: float = 0.0
+    augmentation: Augmentation = UNCHANGED
+    learning_rate: float | None = None
+    schedule: str = "constant"
+    warmup_share: float = 0.0
+    validation_epochs: int = 1
+
+    def levels(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+        """Return the noise levels of ``count`` segments."""
+        return draw_levels(
+            rng,
+            count,
+            self.level,
+            drawn=self.drawn,
+            snr_db=self.snr_db,
+            clean_share=self.clean_share,
+        )
 
 
 def train(
@@ -133,6 +160,7 @@ def _train(
         noise=plan.noise,
         gradient_steps=plan.gradient_steps,
         acoustic=acoustic,
+        augmented=plan.augmentation.changes,
     )
     model.compile(optimizer=optimizer, jit_compile=False)
     state = TrainingState()
@@ -218,10 +246,12 @@ def _train_epochs(
                 interruption.check()
             if checkpoint is not None and checkpoint.due():
                 checkpoint.save(state, snapshot(network, optimizer))
-        with interruption.at_once() if interruption is not None else nullcontext():
-            clean = noisy = validate(network, validation, validation.magnitudes, weights)
-            if disturbed is not None:
-                noisy = validate(network, validation, disturbed(), weights)
+        clean = noisy = NOT_VALIDATED
+        if state.epoch % plan.validation_epochs == 0 or state.epoch == plan.epochs:
+            with interruption.at_once() if interruption is not None else nullcontext():
+                clean = noisy = validate(network, validation, validation.magnitudes, weights)
+                if disturbed is not None:
+                    noisy = validate(network, validation, disturbed(), weights)
         record = _training_record(state.totals)
         record |= {f"validation_{name}": value for name, value in noisy.items()}
         record |= {
@@ -337,6 +367,7 @@ def sample_loss(
         gradient_steps: steps of the ``gradient`` adversary.
         acoustic: noise to draw from, if it is noise in the audio.
     """
+    matrix = matrix.untransposed(network.input_shape[-1])
     centres = np.flatnonzero(matrix.centre)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(centres, size=min(frames, len(centres)), replace=False))
@@ -405,17 +436,32 @@ def _epoch_steps(
     # Another cut each epoch, so that batches do not keep meeting the same neighbours.
     starts = matrix.segment_starts(plan.segment_frames, int(rng.integers(plan.segment_frames)))
     starts = rng.permutation(starts).astype(np.int32)
-    levels = np.full(len(starts), plan.level, np.float32)
-    if plan.drawn:
-        levels *= rng.random(len(starts), dtype=np.float32)
-    if plan.redraw == "epoch" or plan.drawn:
+    levels = plan.levels(rng, len(starts))
+    inputs = [starts, levels]
+    if plan.augmentation.changes:
+        semitones, factors, gains = plan.augmentation.draw(rng, len(starts), model.bins)
+        if model.acoustic_rows:
+            # Louder music, louder noise: the ratio stays what was drawn.
+            levels *= gains
+        inputs += [semitones, factors]
+    if plan.redraw == "epoch" or plan.drawn or plan.snr_db is not None:
         model.draw_noise(purpose_seed(plan.seed, "training noise", *plan.keys, epoch))
     if not state.totals:
         state.totals = dict.fromkeys(SUMMED, 0.0)
     began = time.monotonic() - state.epoch_seconds
     for first in range(state.step * plan.batch_segments, len(starts), plan.batch_segments):
         part = slice(first, first + plan.batch_segments)
-        step = model.train_on_batch([starts[part], levels[part]], return_dict=True)
+        if plan.learning_rate is not None:
+            progress = (epoch - 1 + first / len(starts)) / plan.epochs
+            model.optimizer.learning_rate.assign(
+                learning_rate_at(
+                    progress,
+                    plan.learning_rate,
+                    schedule=plan.schedule,
+                    warmup_share=plan.warmup_share,
+                )
+            )
+        step = model.train_on_batch([each[part] for each in inputs], return_dict=True)
         for name in SUMMED:
             state.totals[name] += float(step[name])
         state.step += 1
@@ -465,11 +511,12 @@ def _disturbed_validation(
     # One draw for the whole run, scaled: rounds then differ by their level alone.
     seed = purpose_seed(plan.seed, "validation noise")
     levels = np.full(len(rows), plan.monitored_level, np.float32)
-    if plan.drawn:
+    if plan.drawn or plan.snr_db is not None:
         rng = np.random.default_rng(purpose_seed(plan.seed, "validation levels"))
-        levels *= rng.random(len(rows) // ROWS_PER_LEVEL + 1, dtype=np.float32)[
-            rows // ROWS_PER_LEVEL
-        ]
+        drawn = replace(plan, level=plan.monitored_level).levels(
+            rng, len(rows) // ROWS_PER_LEVEL + 1
+        )
+        levels = drawn[rows // ROWS_PER_LEVEL]
     if acoustic is not None:
         mixed = acoustic.added(matrix, rows, seed, levels)
         return lambda: mixed

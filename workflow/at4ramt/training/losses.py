@@ -2,7 +2,7 @@
 
 A loss is a pair of weights per pitch, one for frames in which it is active and
 one for the others; ``global`` uses one pair for all pitches, ``per_pitch`` one
-each. The weights come from the centres of the training split and travel with
+each, ``plain`` a given one. The weights come from the centres of the training split and travel with
 the model.
 
 Source: the paper, section "Loss function".
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from at4ramt.errors import InputError, suggestion
 
-LOSSES = ("global", "per_pitch")
+LOSSES = ("global", "per_pitch", "plain")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LossWeights:
 
 
 def loss_weights(
-    kind: str, active_frames: npt.ArrayLike, frames: int, *, cap: float
+    kind: str, active_frames: npt.ArrayLike, frames: int, *, cap: float, positive: float = 1.0
 ) -> LossWeights:
     """Return the weights under which active and inactive frames count the same.
 
@@ -40,10 +40,11 @@ def loss_weights(
     ``w0 = 1``, one that always sounds ``w1 = 1`` and ``w0 = 0``.
 
     Args:
-        kind: ``"global"`` or ``"per_pitch"``.
+        kind: ``"global"``, ``"per_pitch"`` or ``"plain"``.
         active_frames: frames in which each pitch is active, ``(pitches,)``.
         frames: number of frames.
         cap: upper bound of a weight.
+        positive: weight of an active cell in a ``plain`` loss, where any other weighs 1.
 
     Raises:
         InputError: for an unknown kind, no frames, or if no pitch ever sounds.
@@ -59,6 +60,9 @@ def loss_weights(
             "no pitch sounds in the centres of the training split; expected labelled frames; "
             "check the notes of the training pieces and shards.minimum_level"
         )
+    if kind == "plain":
+        ones = np.ones(len(active), np.float32)
+        return LossWeights(ones * np.float32(positive), ones)
     inactive = frames - active
     total = float(frames)
     if kind == "global":

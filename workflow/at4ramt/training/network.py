@@ -33,6 +33,11 @@ NETWORKS: dict[str, NetworkSize | EquivariantSize] = {
     "paper": NetworkSize(filters=50, dense=(1000, 200)),
     "small": NetworkSize(filters=24, dense=(400, 200)),
     "equivariant": EquivariantSize(),
+    # Its ablations: each leaves one thing out.
+    "equivariant_core": EquivariantSize(overtones=False),
+    "equivariant_flat": EquivariantSize(harmonics=(0,), related=0),
+    "equivariant_short": EquivariantSize(dilations=(1, 1, 1, 1, 1)),
+    "equivariant_apart": EquivariantSize(summarised=()),
 }
 KERNELS = ((5, 25), (3, 5))
 POOL = (1, 3)

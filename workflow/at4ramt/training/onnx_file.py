@@ -343,6 +343,14 @@ def _zero_padding(graph: _Graph, layer: Any, signal: str) -> str:
     return _padded(graph, layer.name, signal, [(0, 0), *layer.padding, (0, 0)])
 
 
+def _cropping(graph: _Graph, layer: Any, signal: str) -> str:
+    for axis, (before, after) in enumerate(layer.cropping, start=1):
+        if before or after:
+            end = layer.input.shape[axis] - after
+            signal = _slice(graph, f"{layer.name}/{axis}", signal, axis, before, end)
+    return signal
+
+
 def _slice(graph: _Graph, name: str, signal: str, axis: int, first: int, end: int) -> str:
     bounds = [
         graph.constant([value], np.int64, f"{name}/{what}")
@@ -406,6 +414,7 @@ LAYERS: Mapping[str, Callable[..., str]] = {
     "FrameCrop": _frame_crop,
     "PitchSummary": _pitch_summary,
     "ZeroPadding2D": _zero_padding,
+    "Cropping2D": _cropping,
     "MaxPooling2D": _max_pooling,
     "Dense": _dense,
     "Dropout": _dropout,

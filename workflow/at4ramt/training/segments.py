@@ -9,6 +9,7 @@ windows with the same number of centres; with ``segment_frames = 1`` it is that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,6 +21,7 @@ from at4ramt.training.acoustic import AcousticNoise, noise_rows_ops
 from at4ramt.training.adversary import GRADIENT, perturbation
 from at4ramt.training.backend import sharing_tensor
 from at4ramt.training.losses import LossWeights, cross_entropies
+from at4ramt.training.network import output_step
 from at4ramt.training.noise import ADDED_NOISES, UnitNoise, seed_words
 
 PARTS = ("real", "imag")
@@ -28,8 +30,9 @@ PARTS = ("real", "imag")
 class SegmentModel(keras.Model):
     """Trains a network on segments of a frame matrix that stays on the device.
 
-    Its inputs are row numbers and noise levels, so only these travel at each
-    step. Frames that are no centres feed the context and carry no loss.
+    Its inputs are row numbers, noise levels and what segments are changed by, so
+    only these travel at each step. Frames that are no centres feed the context and
+    carry no loss. A network may give only every so many-th frame in training.
 
     Args:
         network: from :func:`at4ramt.training.network.build_network`.
@@ -39,6 +42,7 @@ class SegmentModel(keras.Model):
         noise: kind of :mod:`at4ramt.training.noise`, ``gradient`` or ``none``.
         gradient_steps: steps of the ``gradient`` adversary.
         acoustic: noise to draw from, if it is noise in the audio.
+        augmented: whether inputs have a transposition and factors on the bins too.
     """
 
     def __init__(
@@ -51,12 +55,18 @@ class SegmentModel(keras.Model):
         noise: str,
         gradient_steps: int = 1,
         acoustic: AcousticNoise | None = None,
+        augmented: bool = False,
     ) -> None:
         super().__init__(name="segments")
         self.network = network
         self.noise, self.gradient_steps = noise, gradient_steps
-        self.added = UnitNoise(noise, matrix.magnitudes.shape[1]) if noise in ADDED_NOISES else None
+        (*_, bins), (*_, pitches) = network.input_shape, network.output_shape
+        self.added = UnitNoise(noise, bins) if noise in ADDED_NOISES else None
+        self.augmented, self.transpose = augmented, matrix.transpose
+        self.bins, self.pitches = bins, pitches
+        self.beside = (matrix.magnitudes.shape[1] - bins) // 2
         self.padding = matrix.padding
+        self.step = output_step(network)
         self.run = np.arange(segment_frames, dtype=np.int32) + matrix.padding
         self.reach = np.arange(segment_frames + 2 * matrix.padding, dtype=np.int32)
         self.acoustic_rows = 0
@@ -92,39 +102,58 @@ class SegmentModel(keras.Model):
         self.noise_words.assign(np.array(seed_words(seed), np.uint32).view(np.int32))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return logits ``(batch, segment_frames, pitches)`` for rows and levels ``(batch,)``."""
-        starts, levels = inputs
+        """Return logits ``(batch, outputs, pitches)`` for rows and levels ``(batch,)``.
+
+        With augmentation, the inputs are those two, semitones ``(batch,)`` and factors
+        ``(batch, bins)``.
+        """
+        starts, levels, *changes = inputs
         rows = ops.expand_dims(starts, 1) + self.reach
         levels = ops.reshape(levels, (-1, 1, 1))
         if self.acoustic_rows:
-            return self.network(self._mixed(rows, levels), training=training)
-        signal = ops.take(self.magnitudes, rows, axis=0)
+            return self.network(self._mixed(rows, levels, changes), training=training)
+        signal = self._changed(ops.take(self.magnitudes, rows, axis=0), changes)
         if self.added is not None:
             words = ops.cast(self.noise_words, "uint32")
             signal = signal + levels * self.added(words, rows)
         elif self.noise == GRADIENT:
-            labels, mask = self._answers(starts)
+            labels, mask = self._answers(starts, changes)
             signal = signal + perturbation(
                 self.network, signal, labels, mask, self.pair, levels / 2, self.gradient_steps
             )
         return self.network(signal, training=training)
 
-    def _mixed(self, rows: Any, levels: Any) -> Any:
+    def _changed(self, heard: Any, changes: Sequence[Any]) -> Any:
+        """Return music ``(batch, T, more bins)`` in the network's bins, transposed and filtered."""
+        heard = ops.cast(self._moved(heard, changes, self.beside, self.bins), "float32")
+        return heard * ops.expand_dims(changes[1], 1) if self.augmented else heard
+
+    def _moved(self, values: Any, changes: Sequence[Any], beside: int, width: int) -> Any:
+        """Return ``width`` columns behind ``beside``, or, transposed up, behind fewer."""
+        if not self.transpose:
+            return values
+        first = beside - beside // self.transpose * ops.cast(changes[0], "int32")
+        columns = ops.reshape(first, (-1, 1, 1)) + ops.arange(width, dtype="int32")
+        shape = (*ops.shape(values)[:2], width)
+        return ops.take_along_axis(values, ops.broadcast_to(columns, shape), axis=-1)
+
+    def _mixed(self, rows: Any, levels: Any, changes: Sequence[Any]) -> Any:
         """Return the magnitudes of the music with noise in it, ``(*rows.shape, bins)``."""
         words = ops.cast(self.noise_words, "uint32")
         chosen = noise_rows_ops(words, rows, self.acoustic_rows)
         gain = levels * ops.expand_dims(ops.take(self.rms, rows), -1)
         square = 0.0
         for music, pool in zip(self.music, self.pool, strict=True):
-            part = ops.cast(ops.take(music, rows, axis=0), "float32")
+            part = self._changed(ops.take(music, rows, axis=0), changes)
             part = part + gain * ops.cast(ops.take(pool, chosen, axis=0), "float32")
             square = square + ops.square(part)
         return ops.sqrt(square)
 
-    def _answers(self, starts: Any) -> tuple[Any, Any]:
-        """Return labels ``(batch, segment_frames, pitches)`` and which outputs are centres."""
-        rows = ops.expand_dims(starts, 1) + self.run
-        labels = ops.cast(ops.take(self.labels, rows, axis=0), "float32")
+    def _answers(self, starts: Any, changes: Sequence[Any], step: int = 1) -> tuple[Any, Any]:
+        """Return labels ``(batch, outputs, pitches)`` and which outputs are centres."""
+        rows = ops.expand_dims(starts, 1) + self.run[::step]
+        labels = ops.take(self.labels, rows, axis=0)
+        labels = ops.cast(self._moved(labels, changes, self.transpose, self.pitches), "float32")
         mask = ops.cast(ops.take(self.centre, rows, axis=0), "float32")
         return labels, ops.expand_dims(mask, -1)
 
@@ -140,7 +169,7 @@ class SegmentModel(keras.Model):
 
         The batch's sums, from which an epoch's history is made, go into metrics.
         """
-        labels, mask = self._answers(x[0])
+        labels, mask = self._answers(x[0], x[2:], self.step)
         weighted, plain = cross_entropies(labels, y_pred, self.pair)
         cells = ops.sum(mask) * labels.shape[-1]
         total = ops.sum(weighted * mask)

@@ -110,7 +110,8 @@ def transcribe_file(
         done = 0
         for magnitudes in _magnitudes(opened, model, gain, float(means.mean())):
             frames = len(magnitudes) - 2 * model.margin_frames
-            core = magnitudes[model.margin_frames : model.margin_frames + frames]
+            bins = model.features.pitches * model.features.bins_per_pitch
+            core = magnitudes[model.margin_frames : model.margin_frames + frames, :bins]
             collector.add(model.probabilities(magnitudes), core)
             done += frames
             if progress is not None:
@@ -163,7 +164,7 @@ def _each_second(audio: AudioFile) -> tuple[npt.NDArray[np.float64], npt.NDArray
 def _magnitudes(
     audio: AudioFile, model: Model, gain: float, offset: float
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield the core's magnitudes, each block with the model's margin around it.
+    """Yield the magnitudes that the model hears, each block with the model's margin around it.
 
     ``offset`` is taken off the samples, then they are multiplied by ``gain``.
     """
@@ -171,11 +172,11 @@ def _magnitudes(
     blocks = audio_blocks(audio, features.sample_rate_hz)
     # A recorder's offset, raised with the rest, would begin and end with a knock.
     scaled = (np.float32(gain) * (block - np.float32(offset)) for block in blocks)
-    bins = features.core.stop - features.core.start
+    bins = features.heard.stop - features.heard.start
     silence = np.zeros((model.margin_frames, bins), np.float32)
     held = silence
     for block in cqt_blocks(scaled, features):
-        held = np.concatenate([held, np.abs(block[:, features.core])])
+        held = np.concatenate([held, np.abs(block[:, features.heard])])
         if len(held) > 2 * model.margin_frames:
             yield held
             held = held[len(held) - 2 * model.margin_frames :]
