@@ -115,6 +115,10 @@ def test_locality(above: tuple[float, float], below: tuple[float, float], verdic
     assert said.startswith("The base, with uniform noise of level 0.34 in one octave at a time: ")
     assert "pitches in the same octave lose 0.150 of F1 (95 % interval +0.100 to +0.200)" in said
     assert said.endswith(verdict)
+    alone = pd.DataFrame(rows, columns=columns).assign(low=float("nan"), high=float("nan"))
+    (said,) = answers.answer_octaves(alone, "test", "fitted", 0.34)
+    assert "same octave: a difference of −0.150 (one piece only, so no interval)" in said
+    assert said.endswith("That decides nothing.")
     nothing = pd.DataFrame(columns=columns)
     assert answers.answer_octaves(nothing, "test", "fitted", 0.34) == [answers.ABSENT]
 

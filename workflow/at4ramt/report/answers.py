@@ -223,9 +223,8 @@ def answer_octaves(relations: pd.DataFrame, split: str, kind: str, level: float)
             words = f"{'pitches' if relation == RELATIONS[0] else 'those'} in the {relation}"
             interval = f"95 % interval {signed(one['low'])} to {signed(one['high'])}"
             if not np.isfinite(one["low"]):
-                told.append(
-                    f"{words} lose {one['lost']:.3f} of F1 (one piece only, so no interval)"
-                )
+                change = signed(-one["lost"])
+                told.append(f"{words}: a difference of {change} (one piece only, so no interval)")
             elif one["low"] > 0:
                 told.append(f"{words} lose {one['lost']:.3f} of F1 ({interval})")
                 seen.append(relation)
@@ -236,6 +235,7 @@ def answer_octaves(relations: pd.DataFrame, split: str, kind: str, level: float)
                 told.append(f"{words}: no difference seen ({interval})")
         if not told:
             continue
+        known = bool(np.isfinite(of_arm["low"]).all())
         other = [relation for relation in seen if relation != RELATIONS[0]]
         if len(other) == 2:
             verdict = "The effect is not local: it reaches above and below."
@@ -244,7 +244,7 @@ def answer_octaves(relations: pd.DataFrame, split: str, kind: str, level: float)
         elif seen:
             verdict = "The effect is local as far as was seen."
         else:
-            verdict = "No effect was seen in any octave."
+            verdict = "No effect was seen in any octave." if known else "That decides nothing."
         sentences.append(
             f"{_capital(arm_words(arm))}, with uniform noise of level {level:g} in one octave at a "
             f"time: {'; '.join(told)}. {verdict}"
