@@ -12,7 +12,7 @@ GPUS ?= $(shell if [ -e /dev/nvidia0 ]; then echo 1; else nproc; fi)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo study test bench lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch
+.PHONY: help demo study robust test bench lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch
 
 # What a shell start-up file, an activated environment or a site's modules may
 # have set, and what would make our Python look in the wrong place for modules,
@@ -32,6 +32,7 @@ WITH_VENV = PATH="$(HERE)/.venv/bin:$$PATH"; export PATH; \
 help:  ## say what can be made
 	@echo 'make demo        run the experiment of config/config.yaml and make results/report.html'
 	@echo 'make study       the paper'"'"'s open questions, in the folder study (config/study.yaml; can be stopped and called again)'
+	@echo 'make robust      the robust transcriber, three seeds, in the folder robust (config/robust.yaml; hours)'
 	@echo 'make test        format, lint, types and tests'
 	@echo 'make bench       measure speed and memory, and write docs/performance.md (25 minutes)'
 	@echo 'make lint        format, lint and types alone'
@@ -56,6 +57,11 @@ demo: setup
 study: setup
 	@mkdir -p study && ln -sfn ../resources study/resources
 	@$(WITH_VENV) snakemake --directory study --configfile config/study.yaml --cores $(CORES) \
+	    --resources gpu=$(GPUS) --prioritize base
+
+robust: setup
+	@mkdir -p robust && ln -sfn ../resources robust/resources
+	@$(WITH_VENV) snakemake --directory robust --configfile config/robust.yaml --cores $(CORES) \
 	    --resources gpu=$(GPUS) --prioritize base
 
 # Nothing else should run on the machine meanwhile. A finished demo, here or in a folder that

@@ -193,7 +193,10 @@ def model_name(arm, seed, round_number):
 
 
 def parent_model(wildcards):
-    """The model that a round goes on from: the round before, or the base for round 01."""
+    """The model that a round goes on from: the round before, the base for round 01, or none."""
+    from_scratch = config["arms"][wildcards.arm].get("start") == "scratch"
+    if from_scratch and int(wildcards.round) == 1:
+        return []
     return stem_of(wildcards.arm, wildcards.seed, int(wildcards.round) - 1) + ".keras"
 
 

@@ -12,7 +12,7 @@ from at4ramt.training.jobs import train_round
 
 lead = snakemake.input.get("lead")
 train_round(
-    snakemake.input.parent,
+    snakemake.input.get("parent") or None,
     snakemake.input.training,
     snakemake.input.validation,
     snakemake.output.model,

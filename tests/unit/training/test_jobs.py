@@ -281,7 +281,6 @@ def test_an_arm_from_scratch_is_trained_as_its_row_says(tmp_path, shards, demo_c
     )  # fmt: skip
     monkeypatch.setitem(NETWORKS, "equivariant", tiny)
     settings = copy.deepcopy(demo_config)
-    settings["base"] |= {"epochs": 1}
     settings["rounds"] |= {"epochs": 3, "patience_epochs": 3, "keep": "last"}
     settings["training"] |= {
         "segment_frames": 16, "batch_segments": 2, "schedule": "cosine", "warmup_share": 0.2,
@@ -293,26 +292,20 @@ def test_an_arm_from_scratch_is_trained_as_its_row_says(tmp_path, shards, demo_c
         "start": "scratch", "network": {"name": "equivariant"},
         "training": {"transpose_pitches": 2, "gain_db": 6.0, "equaliser_db": 3.0},
     }  # fmt: skip
-    base = [str(tmp_path / f"base.{suffix}") for suffix in ("keras", "history.parquet", "json")]
-    before = training_config(settings, 0)
-    train_base(
-        shards["training"], shards["validation"], *base,
-        config=before, checkpoints=str(tmp_path / "checkpoints"), **COMMON,
-    )  # fmt: skip
-    assert read_card(base[0])["network"]["name"] == "small"
     pool = str(tmp_path / "white.npz")
     made_with = {"features": settings["features"], "frame_step": 2, "noise_seed": 0}
     make_pool("white", pool, config=made_with, seconds=12.0)
     names = ("keras", "history.parquet", "search.parquet", "json")
     paths = [str(tmp_path / f"robust.{suffix}") for suffix in names]
     train_round(
-        base[0], shards["training"], shards["validation"], *paths,
+        None, shards["training"], shards["validation"], *paths,
         arm="robust", number=1, config=training_config(settings, 1, "robust"), of_rounds=1,
-        parent_config=before, pools=[pool], pools_made_with=made_with,
+        parent_config={}, pools=[pool], pools_made_with=made_with,
         checkpoints=str(tmp_path / "checkpoints"), **COMMON,
     )  # fmt: skip
     card, stored = read_json(paths[3]), load_model(paths[0])
     assert card["level"] == pytest.approx(10**0.5) and card["search_status"] == "fixed"
+    assert card["parent"] is None and card["epochs_before"] == 0
     assert card["network"]["name"] == "equivariant" and card["config"]["training"]["gain_db"] == 6.0
     window = 3 + 2 * 2 * (1 + 1 + 2)
     assert card["context_frames"] == window == context_frames(stored.network)

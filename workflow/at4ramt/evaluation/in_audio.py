@@ -203,7 +203,7 @@ def score_in_audio(
 def heard(
     piece: SoundingPiece, settings: CqtSettings, config: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], npt.NDArray[np.float32]]]:
-    """Yield each condition with the magnitudes of all frames as heard, ``(frames, bins)``.
+    """Yield each condition with the magnitudes that networks hear, ``(frames, bins)``, all frames.
 
     Without noise they are those of the feature file, with it those of :func:`mix_piece`.
 

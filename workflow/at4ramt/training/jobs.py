@@ -142,7 +142,7 @@ def train_base(
 
 
 def train_round(
-    parent_path: str,
+    parent_path: str | None,
     training_shards: Sequence[str],
     validation_shards: Sequence[str],
     model_path: str,
@@ -168,7 +168,8 @@ def train_round(
     """Train one noise round on the model of the round before.
 
     Args:
-        parent_path: model of the round before, or the base model for round 1.
+        parent_path: model of the round before, or the base model for round 1; none for the first
+            round of an arm from scratch.
         training_shards: Parquet shards of the training split.
         validation_shards: those of the validation split.
         model_path: ``.keras`` file to write.
@@ -202,9 +203,11 @@ def train_round(
     from at4ramt.training.model_file import load_model, read_card
 
     shards = _shard_digests(training_shards, validation_shards, config)
-    check_model(parent_path, read_card(parent_path), parent_config, shards)
+    parents = [] if parent_path is None else [parent_path]
+    for path in parents:
+        check_model(path, read_card(path), parent_config, shards)
     key = training_key(
-        [file_digest(parent_path), *shards.values(), *map(file_digest, pools)],
+        [*map(file_digest, parents), *shards.values(), *map(file_digest, pools)],
         seed=seed,
         arm=arm,
         round=number,
@@ -218,16 +221,17 @@ def train_round(
         if pools
         else None
     )
-    parent = load_model(parent_path, config["features"])
     settings, rounds = config["training"], config["rounds"]
     kind = Arm.from_config(rounds["arm"])
-    first = parent.card["arm"] == "base"
-    network, optimizer = parent.network, parent.network.optimizer
-    if first and kind.start == "scratch":
-        network = _new_network(config, purpose_seed(seed, "initial weights", arm))
+    if parent_path is None:
+        network = _new_network(config, purpose_seed(seed, "initial weights"))
         optimizer = _optimizer(settings)
-    elif first and kind.rebuilds:
-        network, optimizer = _rebuilt(parent, kind, config, seed)
+        before: dict[str, Any] = {"level": None, "epochs_before": 0, "epochs": 0}
+    else:
+        parent = load_model(parent_path, config["features"])
+        network, optimizer, before = parent.network, parent.network.optimizer, parent.card
+        if kind.rebuilds and before["arm"] == "base":
+            network, optimizer = _rebuilt(parent, kind, config, seed)
     training, validation = load_splits(
         training_shards,
         validation_shards,
@@ -235,9 +239,7 @@ def train_round(
         context_frames(network),
         transform=acoustic is not None,
     )
-    weights = parent.loss_weights
-    if kind.start == "scratch":
-        weights = _weights(training, config)
+    weights = _weights(training, config) if parent_path is None else parent.loss_weights
     level, status, search = rounds["maximum_level"], "fixed", None
     if kind.noise == "none":
         level, status = 0.0, "none"
@@ -257,7 +259,7 @@ def train_round(
                 gradient_steps=kind.gradient_steps,
                 acoustic=acoustic,
             )
-            search = _search(loss, settings_of_search, parent.card["level"])
+            search = _search(loss, settings_of_search, before["level"])
             checkpoint.note(asdict(search))
         level, status = search.level, search.status
     plan = Plan(
@@ -285,8 +287,8 @@ def train_round(
         "level": level,
         "search_status": status,
         "parent": parent_path,
-        "parent_digest": parent.digest,
-        "epochs_before": parent.card["epochs_before"] + parent.card["epochs"],
+        "parent_digest": None if parent_path is None else parent.digest,
+        "epochs_before": before["epochs_before"] + before["epochs"],
         "shards": shards,
     }
     _write_search(search_path, search, arm, seed, number)
