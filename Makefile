@@ -56,12 +56,12 @@ demo: setup
 # In folders of their own: other results stay as they are, and what is fetched is shared.
 study: setup
 	@mkdir -p study && ln -sfn ../resources study/resources
-	@$(WITH_VENV) snakemake --directory study --configfile config/study.yaml --cores $(CORES) \
+	@$(WITH_VENV) snakemake --directory study --configfile config/config.yaml config/study.yaml --cores $(CORES) \
 	    --resources gpu=$(GPUS) --prioritize base
 
 robust: setup
 	@mkdir -p robust && ln -sfn ../resources robust/resources
-	@$(WITH_VENV) snakemake --directory robust --configfile config/robust.yaml --cores $(CORES) \
+	@$(WITH_VENV) snakemake --directory robust --configfile config/config.yaml config/robust.yaml --cores $(CORES) \
 	    --resources gpu=$(GPUS) --prioritize base
 
 # Nothing else should run on the machine meanwhile. A finished demo, here or in a folder that

@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from at4ramt.config import ROOT, check_config, key_table, round_settings
+from at4ramt.config import ROOT, check_config, key_table, round_settings, training_config
 from at4ramt.errors import InputError
 
 DEMO = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
@@ -146,3 +146,23 @@ def test_an_arm_takes_the_place_of_what_it_names_in_its_own_rounds_alone():
 def test_the_manual_has_the_table_of_the_schema():
     manual = (ROOT / "config" / "README.md").read_text()
     assert key_table() in manual, "run: PYTHONPATH=workflow python -m at4ramt.config"
+
+
+@pytest.mark.parametrize(
+    "names", [["paper"], ["study"], ["robust"], ["robust", "robust_ablation"]], ids="+".join
+)
+def test_the_configurations_that_are_laid_over_the_demo_s_are_usable(names):
+    def laid(under, over):
+        return under | {
+            key: laid(under[key], value)
+            if isinstance(value, dict) and isinstance(under.get(key), dict)
+            else value
+            for key, value in over.items()
+        }
+
+    config = DEMO
+    for name in names:
+        config = laid(config, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
+    check_config(config)
+    for arm in config["rounds"]["arms"]:
+        assert training_config(config, 1, arm)["rounds"]["arm"]["noise"]
