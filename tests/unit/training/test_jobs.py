@@ -285,7 +285,7 @@ def test_an_arm_from_scratch_is_trained_as_its_row_says(tmp_path, shards, demo_c
     settings["training"] |= {
         "segment_frames": 16, "batch_segments": 2, "schedule": "cosine", "warmup_share": 0.2,
         "weight_decay": 0.001, "clip_norm": 1.0, "loss": "plain", "positive_weight": 2.0,
-        "centres": "all", "validation_epochs": 2,
+        "centres": "all", "validation_epochs": 2, "threshold": "noisy",
     }  # fmt: skip
     settings["arms"]["robust"] = {
         "noise": "audio_white", "level": "decibels", "snr_db": [-10, 30], "clean_share": 0.2,

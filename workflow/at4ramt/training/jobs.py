@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from at4ramt.audio_noise.pool import read_pool
 from at4ramt.evaluation.metrics import fit_threshold, probabilities
@@ -199,7 +200,7 @@ def train_round(
         Interrupted: on USR2, INT and TERM, after saving the state.
     """
     device = _start(threads, purpose_seed(seed, "keras", arm, number), gpus, gpu_required)
-    from at4ramt.training.loop import Plan, sample_loss, train
+    from at4ramt.training.loop import Plan, disturbed_validation, sample_loss, train
     from at4ramt.training.model_file import load_model, read_card
 
     shards = _shard_digests(training_shards, validation_shards, config)
@@ -305,6 +306,7 @@ def train_round(
         seed=seed,
         config=config,
         device=device,
+        disturbed=disturbed_validation(network, validation, weights, plan, acoustic),
     )
     checkpoint.clear()
 
@@ -512,17 +514,21 @@ def _finish(
     seed: int,
     config: dict[str, Any],
     device: str,
+    disturbed: Callable[[], NDArray[np.float32]] | None = None,
 ) -> None:
     from at4ramt.training.loop import kept_epoch, predict_logits
     from at4ramt.training.model_file import save_model
 
     inner = slice(validation.padding, len(validation.centre) - validation.padding)
     centre = validation.centre[inner]
-    logits = predict_logits(network, validation.magnitudes)[centre]
+    heard, noisy = validation.magnitudes, config["training"]["threshold"] == "noisy"
+    if noisy and disturbed is not None:
+        heard = disturbed()
+    logits = predict_logits(network, heard)[centre]
     threshold, f1 = fit_threshold(
         validation.labels[inner][centre].astype(bool), probabilities(logits)
     )
-    log.info("threshold fitted on clean validation: %.2f, F1 %.3f there", threshold, f1)
+    log.info("threshold fitted on validation: %.2f, F1 %.3f there", threshold, f1)
     card = {
         **card,
         "seed": seed,

@@ -151,7 +151,7 @@ def _train(
     checkpoint: Checkpoint | None,
     acoustic: AcousticNoise | None,
 ) -> TrainingState:
-    disturbed = _disturbed_validation(network, validation, weights, plan, acoustic)
+    disturbed = disturbed_validation(network, validation, weights, plan, acoustic)
     model = SegmentModel(
         network,
         training,
@@ -487,7 +487,7 @@ def _training_record(totals: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _disturbed_validation(
+def disturbed_validation(
     network: Any,
     matrix: FrameMatrix,
     weights: LossWeights,
