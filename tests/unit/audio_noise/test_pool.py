@@ -60,7 +60,7 @@ def test_a_pool_s_rows_on_a_shard_s_are_the_transform_of_both_in_the_audio(
                 part[rows].astype(np.float32)
                 + LEVEL
                 * matrix.rms[rows, np.newaxis]
-                * added[of_pool, pool.core].astype(np.float32)
+                * added[of_pool, pool.heard].astype(np.float32)
                 for part, added in ((matrix.real, pool.real), (matrix.imag, pool.imag))
             )
         )
