@@ -153,8 +153,8 @@ def mix_piece(
     """Write what models hear of a piece in noise: an array for each kind and ratio.
 
     Noise is added to the samples that the features were made of, and the mixture transformed.
-    Arrays are magnitudes of the core in all frames, float16 ``(frames, bins)``, in an ``.npz``
-    whose members are named by :func:`condition_name`.
+    Arrays are magnitudes of the bins that networks hear, in all frames, float16 ``(frames, bins)``,
+    in an ``.npz`` whose members are named by :func:`condition_name`.
 
     Args:
         piece: its name.
