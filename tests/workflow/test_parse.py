@@ -45,7 +45,7 @@ def test_each_stage_can_be_asked_for(checkout, stage):
         (SMALL, "  epochs: 3", "  epochs: -3", "'base.epochs' is -3; expected integer ≥ 1"),
         (SMALL, "  example_piece: MAPS", "  example_piece: MIPS", "report.example_piece"),
         (SMALL, "[0.0, 0.1, 0.34]", "[0.1, 0.0]", "ascending levels"),
-        (SMALL, "[adversarial,", "[adversarail,", "rounds.arms.0.*Did you mean 'adversarial'"),
+        (SMALL, "[adversarial,", "[adversarail,", "arms names adversarail.*mean 'adversarial'"),
         (PIECES, "\tTimGM6mb\t", "\tTimGM6mp\t", "row 2"),
         (PIECES, "split", "splt", "splt.*Did you mean 'split'"),
     ],
@@ -75,5 +75,5 @@ def test_small_jobs_reach_the_queue_in_as_few_submissions_as_the_guide_says(chec
     counts = [groups.count(name) for name in ("pianos", "features")]
     counts += [alone.count(name) for name in ("build_shard", "train_base", "train_round")]
     counts += [groups.count("evaluation"), groups.count("transcription")]
-    counts += [alone.count("fit_peer") + alone.count("answer_peer")]
+    counts += [alone.count("fit_peer") + alone.count("answer_peer"), groups.count("mixing")]
     assert [int(n) for n in said.split("=")[0].split("+")] == counts
