@@ -23,6 +23,7 @@ FEATURES = {
     "lowest_pitch": 37,
     "pitches": 56,
     "margin_pitches": 4,
+    "overtone_pitches": 0,
 }
 SHARDS = {"frame_step": 2, "minimum_level": 1e-3}
 OPTIONS = {"split": "test", "instrument": "Y", "features": FEATURES, **SHARDS}
