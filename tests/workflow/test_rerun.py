@@ -30,7 +30,7 @@ def test_another_number_of_rounds_adds_only_the_new_ones(small_run, edited):
     trained = small_run.planned_outputs("train_round")
     assert trained == sorted(
         f"results/models/{arm}/seed_0/round_0{number}.keras"
-        for arm in ("adversarial", "clean", "augmented", "fixed")
+        for arm in ("adversarial", "clean", "augmented", "fixed", "gradient")
         for number in (4, 5)
     )
     assert "train_base" not in small_run.planned()
@@ -45,7 +45,7 @@ def test_the_configuration_of_a_round_reruns_it_and_the_later_ones(small_run, ed
     trained = small_run.planned_outputs("train_round")
     assert trained == sorted(
         f"results/models/{arm}/seed_0/round_0{number}.keras"
-        for arm in ("adversarial", "clean", "augmented", "fixed")
+        for arm in ("adversarial", "clean", "augmented", "fixed", "gradient")
         for number in (2, 3)
     )
 

@@ -13,7 +13,9 @@ PROMISED = [
     "arm", "seed", "round", "split", "instrument", "piece", "noise", "level", "threshold_kind",
     "threshold", "pitch", "tp", "fp", "fn", "tn", "loss_sum", "bce_sum", "frames",
 ]  # fmt: skip
-ARMS = ["adversarial", "augmented", "clean", "fixed"]
+ARMS = ["adversarial", "augmented", "clean", "fixed", "gradient"]
+FREE = ["offset_removed", "mean_removed"]
+OCTAVES = [f"uniform_octave_{octave}" for octave in range(1, 6)]
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +35,29 @@ def replace(path, content: bytes):
 
 def test_the_scores_have_the_promised_columns_and_models(scores):
     assert list(scores.columns) == PROMISED
-    assert set(scores["arm"]) == {*ARMS, "base", "offset_removed"}
+    assert set(scores["arm"]) == {*ARMS, *FREE, "base"}
     assert set(scores["split"]) == {"validation", "test", "test_unseen_piano"}
     rounds = scores.groupby("arm")["round"].unique().map(sorted).to_dict()
-    assert rounds["base"] == rounds["offset_removed"] == [0]
+    assert rounds["base"] == rounds["offset_removed"] == rounds["mean_removed"] == [0]
     assert rounds["adversarial"] == [1, 2, 3]
-    assert rounds["clean"] == rounds["fixed"] == rounds["augmented"] == [3]
+    assert all(rounds[arm] == [3] for arm in ARMS if arm != "adversarial")
+    # Further noise for what an arm ends with, and for the base.
+    further = scores[scores["noise"].isin(["gaussian", *OCTAVES])]
+    assert set(further["noise"]) == {"gaussian", *OCTAVES}
+    assert set(further["level"]) == {0.34}
+    assert set(further.loc[further["arm"] == "adversarial", "round"]) == {3}
     assert (scores[["tp", "fp", "fn", "tn"]].sum(axis=1) == scores["frames"]).all()
 
 
 def test_the_headline_table_is_that_of_the_scores(results, scores):
     headline = pd.read_csv(results / "tables" / "headline.csv")
-    assert len(headline) == 2 * 3 * 6
+    assert len(headline) == 2 * 3 * (1 + len(FREE) + len(ARMS))
     for row in headline.itertuples():
         for kind, found in (("half", row.f1_half), ("fitted", row.f1_fitted)):
             part = scores[
                 (scores["arm"] == row.arm) & (scores["round"] == row.round)
                 & (scores["split"] == row.split) & (scores["threshold_kind"] == kind)
+                & scores["noise"].isin(["none", "uniform"])
                 & np.isclose(scores["level"], row.level)
             ]  # fmt: skip
             tp, fp, fn = (part[name].sum() for name in ("tp", "fp", "fn"))
@@ -74,7 +82,7 @@ def test_each_model_has_its_history_level_and_trace(results):
             history = pd.read_parquet(stem.with_suffix(".history.parquet"))
             assert len(history) == card["epochs"] == 1
             trace = pd.read_parquet(stem.with_suffix(".search.parquet"))
-            assert trace.empty == (arm != "adversarial")
+            assert trace.empty == (arm not in ("adversarial", "gradient"))
             parent = stem.with_suffix(".keras")
 
 
@@ -84,7 +92,7 @@ def test_no_half_file_is_left(results):
 
 def test_every_training_log_tells_epochs_and_ends_well(small_run):
     logs = sorted((small_run.path / "logs" / "train_round").rglob("*.log"))
-    assert len(logs) == 12
+    assert len(logs) == 3 * len(ARMS)
     for log in logs:
         text = log.read_text()
         assert "epoch 1/1: loss" in text and "left at most" in text
