@@ -131,7 +131,7 @@ def test_a_master_killed_in_each_phase_goes_on_where_it_was(
     checkout = linked(finished, tmp_path / "at4ramt", AT4RAMT_CHECKPOINT_SECONDS="0")
     for piece in ("*fur_elise-0_SalamC5*", "*Maestro_4-0*", "*Maestro_2-1*"):
         remove(checkout, f"results/corpus/*/MUS/{piece}", f"results/features/{piece}")
-    remove(checkout, "results/shards", "results/models", *EVALUATION)
+    remove(checkout, "results/noise", "results/shards", "results/models", *EVALUATION)
     files = (path for path in checkout.path.glob("results/**/*") if path.is_file())
     kept = made(checkout, (str(path.relative_to(checkout.path)) for path in files))
     texts = []
