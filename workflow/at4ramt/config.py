@@ -277,10 +277,8 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     low, high = settings.first_pitch, settings.first_pitch + settings.all_pitches - 1
     if low < 12 or high > 127:
         yield f"features: pitches {low} to {high} with their margin; expected 12 to 127"
-    above = features["margin_above_pitches"]
-    above = features["margin_pitches"] if above is None else above
-    training = config["training"]
-    reach = training["transpose_pitches"]
+    above = settings.margin_above_pitches
+    reach = config["training"]["transpose_pitches"]
     if not reach <= min(features["margin_pitches"], above - features["overtone_pitches"]):
         yield (
             f"training.transpose_pitches is {reach}; expected no more than features.margin_pitches "
@@ -334,7 +332,7 @@ def _contradictions_of_arms(config: dict[str, Any]) -> Iterator[str]:
                 f"arms.{name}.level is decibels, noise {row['noise']}; expected audio_..., "
                 "the only noise whose ratio to the music is known"
             )
-        if row.get("start") != "scratch" and not {"network", "training"}.isdisjoint(row):
+        if row.get("start") != "scratch" and not set(OF_SECTIONS).isdisjoint(row):
             yield (
                 f"arms.{name} changes section network or training and starts from the base; "
                 "expected start: scratch"
@@ -344,8 +342,9 @@ def _contradictions_of_arms(config: dict[str, Any]) -> Iterator[str]:
                 f"arms.{name}.against is {row['against']}, which is no arm; expected base or one "
                 f"of {', '.join(arms)}.{suggestion(row['against'], arms)}"
             )
+        # Of an arm without a search of its own, rounds.search is told once.
         search = config["rounds"]["search"] | row.get("search", {})
-        if search["minimum_increase"] >= search["maximum_increase"]:
+        if "search" in row and search["minimum_increase"] >= search["maximum_increase"]:
             yield (
                 f"arms.{name}.search: minimum_increase ({search['minimum_increase']}) is not below "
                 f"maximum_increase ({search['maximum_increase']}); expected a range"

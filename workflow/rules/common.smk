@@ -32,8 +32,8 @@ from at4ramt.corpus.problems import check_batches
 from at4ramt.corpus.sheet import is_sheet
 from at4ramt.corpus.table import survey_corpus
 from at4ramt.errors import InputError, suggestion
-from at4ramt.training.arms import is_acoustic, pool_kinds
 from at4ramt.files import member_bytes, source_digest
+from at4ramt.training.arms import is_acoustic, pool_kinds
 
 
 def located(path):

@@ -306,7 +306,11 @@ def train_round(
         seed=seed,
         config=config,
         device=device,
-        disturbed=disturbed_validation(network, validation, weights, plan, acoustic),
+        disturbed=(
+            disturbed_validation(network, validation, weights, plan, acoustic)
+            if settings["threshold"] == "noisy"
+            else None
+        ),
     )
     checkpoint.clear()
 
@@ -521,9 +525,7 @@ def _finish(
 
     inner = slice(validation.padding, len(validation.centre) - validation.padding)
     centre = validation.centre[inner]
-    heard, noisy = validation.magnitudes, config["training"]["threshold"] == "noisy"
-    if noisy and disturbed is not None:
-        heard = disturbed()
+    heard = validation.magnitudes if disturbed is None else disturbed()
     logits = predict_logits(network, heard)[centre]
     threshold, f1 = fit_threshold(
         validation.labels[inner][centre].astype(bool), probabilities(logits)

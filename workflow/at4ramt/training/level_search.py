@@ -88,7 +88,7 @@ def search_level(
         FloatingPointError: if a loss is not finite or the clean loss not positive.
     """
     if not (math.isfinite(reference_loss) and reference_loss > 0):
-        raise FloatingPointError(f"level search: the loss without noise is {reference_loss}")
+        raise FloatingPointError(f"level search: the loss to compare with is {reference_loss}")
     sign = -1 if settings.rule == "literal" else 1
     trace: list[SearchStep] = []
     easy: float | None = None
