@@ -25,6 +25,24 @@ def test_the_plan_of_the_demo_is_complete(checkout):
     assert int(line.split()[1]) % 12 == 0
 
 
+@pytest.mark.parametrize(
+    "names", [["study"], ["robust"], ["robust", "robust_ablation"]], ids="+".join
+)
+def test_a_configuration_of_ours_can_be_planned_in_a_folder_of_its_own(checkout, names):
+    (checkout.path / "elsewhere").mkdir()
+    files = [f"config/{name}.yaml" for name in ["config", *names]]
+    options = ["--directory", "elsewhere", "--configfile", *files]
+    printed = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", *options],
+        cwd=checkout.path,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert printed.returncode == 0, printed.stdout + printed.stderr
+    assert "train_round" in printed.stdout
+
+
 def test_the_stages_are_listed(checkout):
     printed = checkout.snakemake("--list-rules")
     for stage in ("corpus", "features", "shards", "base", "rounds", "evaluation", "report"):
@@ -56,7 +74,7 @@ def test_a_mistake_is_told_before_anything_runs(checkout, file, old, new, said):
     assert old in text
     path.write_text(text.replace(old, new, 1))
     printed = checkout.snakemake(fails=True)
-    assert " ".join(printed.split()) and __import__("re").search(said, printed, flags=16)
+    assert " ".join(printed.split()) and re.search(said, printed, flags=re.DOTALL)
     assert "Traceback" not in printed
     assert not (checkout.path / "results").exists()
 

@@ -52,12 +52,11 @@ try:
     if is_sheet(config["corpus"]["split"]):
         tables.append("split")
     LISTED_CORPUS = config["corpus"] | {table: located(config["corpus"][table]) for table in tables}
-    if not EMBEDDED:
-        # What config/corpus/ says of the embedded corpus, write_corpus finds out about others.
-        config["corpus"] |= {
-            table: f"results/corpus/{table}.tsv"
-            for table in ("pieces", "works", "instruments", "sources")
-        }
+    # What config/corpus/ says of the embedded corpus, write_corpus finds out about others.
+    CORPUS_TABLES = {
+        table: LISTED_CORPUS[table] if EMBEDDED else f"results/corpus/{table}.tsv"
+        for table in ("pieces", "works", "instruments", "sources")
+    }
     if config["report"]["example_piece"] is None:
         held_out = [name for name in SPLITS if name in set(PIECES["split"])][-1]
         config["report"]["example_piece"] = PIECES.index[PIECES["split"] == held_out][0]

@@ -37,7 +37,7 @@ rule write_summary:
     input:
         scores="results/evaluation/scores.parquet",
         cards=model_files(),
-        pieces=config["corpus"]["pieces"],
+        pieces=CORPUS_TABLES["pieces"],
     output:
         page=shown("results/tables/summary.html", SUMMARY, "1.1 Summary of the run", "summary"),
         figure=shown("results/figures/headline.svg", SUMMARY, "1.2 F1 over noise level", "headline"),
@@ -296,10 +296,10 @@ rule write_listening:
 rule plot_data:
     input:
         shards=shard_files(),
-        pieces=config["corpus"]["pieces"],
-        works=config["corpus"]["works"],
-        instruments=config["corpus"]["instruments"],
-        sources=config["corpus"]["sources"],
+        pieces=CORPUS_TABLES["pieces"],
+        works=CORPUS_TABLES["works"],
+        instruments=CORPUS_TABLES["instruments"],
+        sources=CORPUS_TABLES["sources"],
     output:
         data=shown("results/tables/data.html", DATA, "6.1 Splits, works, pianos", "data"),
         frames=shown("results/figures/frames.svg", DATA, "6.2 Frames kept and dropped", "frames"),
