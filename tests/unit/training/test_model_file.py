@@ -1,6 +1,5 @@
 """A model's file is all that is needed to use the model, and to refuse a wrong use."""
 
-import copy
 import os
 import re
 import subprocess
@@ -31,13 +30,15 @@ def test_frames_of_other_settings_are_refused_before_the_network_sees_them(
     exported, demo_config, setting
 ):
     """Most of them would leave the shape of the frames as it is."""
-    same, other = demo_config["features"], copy.deepcopy(demo_config["features"])
-    # Null stands for a number here.
-    other[setting] = CqtSettings.from_config(same).as_dict()[setting] + 1
-    message = rf"other features: {setting} {same[setting]} \(here {other[setting]}\); train it"
+    same = demo_config["features"]
+    # Null stands for a number here, and either can be in the config.
+    numbers = CqtSettings.from_config(same).as_dict()
+    other = {**same, **numbers, setting: numbers[setting] + 1}
+    message = rf"other features: {setting} {numbers[setting]} \(here {other[setting]}\); train it"
     for load, suffix in ((load_model, ".keras"), (load_onnx, ".onnx")):
         path = exported.with_suffix(suffix)
         assert load(path, same).card["features"] == load(path).card["features"] == same
+        assert load(path, {**same, **numbers}).card["features"] == same
         with pytest.raises(InputError, match=rf"model\{suffix}: the model was .*{message}"):
             load(path, other)
 

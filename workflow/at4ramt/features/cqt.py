@@ -73,10 +73,16 @@ class CqtSettings:
     @classmethod
     def from_config(cls, features: Mapping[str, Any]) -> CqtSettings:
         """Return the settings of the config's section ``features``."""
-        values = dict(features)
-        if values.get("margin_above_pitches") is None:
-            values["margin_above_pitches"] = values["margin_pitches"]
+        values = cls.resolved(features)
         return cls(**{name: int(values[name]) for name in cls.__dataclass_fields__})
+
+    @staticmethod
+    def resolved(features: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``features`` with the values of what is null or, in an older file, not there."""
+        values = {"overtone_pitches": 0, **features}
+        if values.get("margin_above_pitches") is None and "margin_pitches" in values:
+            values["margin_above_pitches"] = values["margin_pitches"]
+        return values
 
     def as_dict(self) -> dict[str, int]:
         """Return the settings under the config's key names."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from at4ramt.audio_noise.pool import Pool
 from at4ramt.features.frames import FrameMatrix
-from at4ramt.training.noise import keyed_rows, keyed_rows_ops
+from at4ramt.training.noise import keyed_rows, keyed_rows_ops, word_constant
 
 BLOCK_ROWS = 128
 
@@ -82,7 +82,5 @@ def noise_rows_ops(words: Any, rows: Any, pool_rows: int) -> Any:
 
     row = ops.cast(rows, "int32")
     keyed = keyed_rows_ops(words, row // BLOCK_ROWS)
-    offset = ops.cast(
-        ops.right_shift(keyed, ops.convert_to_tensor(np.uint32(8), "uint32")), "int32"
-    )
+    offset = ops.cast(ops.right_shift(keyed, word_constant(8)), "int32")
     return (offset + row) % pool_rows

@@ -117,11 +117,11 @@ def check_features(
     """
     if features is None:
         return
-    learnt = card.get("features", {})
+    learnt, here = CqtSettings.resolved(card.get("features", {})), CqtSettings.resolved(features)
     differing = [
-        f"{name} {learnt.get(name, 'unknown')} (here {features[name]})"
+        f"{name} {learnt.get(name, 'unknown')} (here {here[name]})"
         for name in CqtSettings.__dataclass_fields__
-        if learnt.get(name) != features[name]
+        if learnt.get(name) != here[name]
     ]
     if differing:
         raise InputError(

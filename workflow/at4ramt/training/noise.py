@@ -138,10 +138,10 @@ class UnitNoise:
 
         keyed = keyed_rows_ops(words, rows)
         if self.pool is not None:
-            low = ops.cast(ops.bitwise_and(keyed, _constant(0xFFFF)), "int32")
+            low = ops.cast(ops.bitwise_and(keyed, word_constant(0xFFFF)), "int32")
             shift = ops.expand_dims(ops.right_shift(low * self.bins, 16), -1)
             turned = (ops.arange(self.bins, dtype="int32") + shift) % self.bins
-            chosen = ops.cast(ops.right_shift(keyed, _constant(20)), "int32")
+            chosen = ops.cast(ops.right_shift(keyed, word_constant(20)), "int32")
             return ops.take(self.pool, ops.expand_dims(chosen * self.bins, -1) + turned)
         word = _mix_ops(ops.expand_dims(keyed, -1) + self.strides)
         first = _unit_ops(word)
@@ -149,7 +149,7 @@ class UnitNoise:
             return first
         if self.kind == "uniform_centred":
             return first - 0.5
-        second = _unit_ops(_mix_ops(ops.bitwise_xor(word, _constant(_SECOND))))
+        second = _unit_ops(_mix_ops(ops.bitwise_xor(word, word_constant(_SECOND))))
         normal = ops.sqrt(-2.0 * ops.log1p(-first)) * ops.cos(2 * np.pi * second) * UNIT_RMS
         return ops.absolute(normal) if self.kind == "gaussian_rectified" else normal
 
@@ -203,7 +203,7 @@ def _unit(word: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
 def _unit_ops(word: Any) -> Any:
     from keras import ops
 
-    shifted = ops.right_shift(word, _constant(32 - _MANTISSA))
+    shifted = ops.right_shift(word, word_constant(32 - _MANTISSA))
     return ops.cast(shifted, "float32") * np.float32(2.0**-_MANTISSA)
 
 
@@ -213,7 +213,8 @@ def _mix(word: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return word ^ (word >> np.uint32(16))
 
 
-def _constant(value: int) -> Any:
+def word_constant(value: int) -> Any:
+    """Return a 32-bit word as a constant of a Keras graph."""
     from keras import ops
 
     return ops.convert_to_tensor(np.uint32(value), "uint32")
@@ -223,8 +224,8 @@ def _mix_ops(word: Any) -> Any:
     from keras import ops
 
     def folded(part: Any, shift: int) -> Any:
-        return ops.bitwise_xor(part, ops.right_shift(part, _constant(shift)))
+        return ops.bitwise_xor(part, ops.right_shift(part, word_constant(shift)))
 
-    word = folded(word, 16) * _constant(_MULTIPLIER_1)
-    word = folded(word, 15) * _constant(_MULTIPLIER_2)
+    word = folded(word, 16) * word_constant(_MULTIPLIER_1)
+    word = folded(word, 15) * word_constant(_MULTIPLIER_2)
     return folded(word, 16)
