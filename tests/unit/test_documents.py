@@ -64,6 +64,28 @@ def test_the_table_beside_basic_pitch_is_that_of_the_results(root):
         ], name
 
 
+def test_the_study_s_table_is_that_of_the_results(root):
+    document = (root / "docs" / "study.md").read_text(encoding="utf-8")
+    found = {}
+    with open(root / "docs" / "results" / "study_changes.csv", newline="") as opened:
+        for row in csv.DictReader(opened):
+            if row["threshold_kind"] == "fitted" and row["seed"] == "all":
+                condition = (row["noise"], float(row["amount"]))
+                values = [f"{float(row[name]):+.3f}" for name in ("difference", "low", "high")]
+                told = "{} [{}, {}]".format(*values).replace("-", "−")
+                found.setdefault((row["arm"], row["against"]), {})[condition] = told
+    conditions = [("none", 0.0), ("uniform", 0.34), ("white", 0.0), ("white", -8.0)]
+    lines = document[document.index("| arm − ") :].split("\n\n")[0].splitlines()[2:]
+    shown = {}
+    for line in lines:
+        pair, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        shown[tuple(re.findall(r"`(\w+)`", pair))] = cells
+    assert shown == {
+        pair: [values.get(condition, "–") for condition in conditions]
+        for pair, values in found.items()
+    }
+
+
 @pytest.mark.parametrize(
     "document", ["README.md", "config/README.md", *(str(path) for path in DOCUMENTS)]
 )
