@@ -633,7 +633,7 @@ def plot_search_levels(
     across = 2
     lines = -(-len(groups) // across)
     chart = 1.5 + 0.33 * len(searched)
-    figure = plt.figure(figsize=(11, 3.6 * lines + chart))
+    figure = plt.figure(figsize=(13, 3.6 * lines + chart))
     parts: Any = figure.subfigures(2, 1, height_ratios=(3.6 * lines, chart))
     top, bottom = parts
     grid = top.subplots(lines, across, squeeze=False, sharex=True, sharey=True)
@@ -651,8 +651,7 @@ def plot_search_levels(
         axes.set_title(words)
         axes.set_xlabel("noise round")
         axes.set_ylabel("level found")
-        # Levels rise from round to round.
-        axes.legend(fontsize="x-small", loc="lower right")
+        axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
     charts = bottom.subplots(1, 1 + len(conditions), squeeze=False, sharey=True)[0]
     last = levels[levels["round"] == levels.groupby("arm")["round"].transform("max")]
     names = [style.arm_style(arm).label for arm in searched]
