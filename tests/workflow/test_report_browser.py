@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, sync_playwright
+from support.pages import elements
 
 CATEGORIES = [
     "1 Summary",
@@ -120,11 +125,46 @@ def visit(small_report: Path) -> Iterator[Visit]:
         page.on(
             "requestfailed", lambda request: opened.problems.append(f"failed: {request.url[:120]}")
         )
+        page.on("dialog", lambda dialog: opened.problems.append(f"dialog: {dialog.message}"))
+        context.on("page", lambda other: opened.problems.append(f"opened {other.url[:120]}"))
         page.goto(small_report.resolve().as_uri())
         page.wait_for_selector("#app nav")
         yield opened
         context.close()
         browser.close()
+
+
+def test_the_report_holds_all_that_it_shows(small_report: Path) -> None:
+    """Read as text: nothing in it, or in a page or picture of it, is loaded from elsewhere."""
+    text = small_report.read_text(encoding="utf-8")
+    # Snakemake's own scripts and ours to show are in the file; each must be there, not fetched.
+    assert elements(text, "script", "meta").active == []
+    assert not re.search(r"<script[^>]*\bsrc\s*=", text.partition('<script id="results">')[0])
+    (results,) = re.findall(r"(?m)^ *var results = (\{.*\});$", text)
+    kinds = Counter()
+    for path, result in json.loads(results).items():
+        head, _, content = result["data_uri"].partition(",")
+        assert head.startswith("data:"), path
+        shown = base64.b64decode(content).decode("utf-8")
+        kind = head.removeprefix("data:").split(";")[0]
+        kinds[kind] += 1
+        if kind in ("text/html", "image/svg+xml"):
+            allowed = ("svg",) if kind == "image/svg+xml" else ()
+            assert elements(shown, *allowed).active == [], path
+        assert elements(result["caption"]).active == [], path
+    assert sum(kinds.values()) == sum(RESULTS.values())
+    assert kinds["text/html"] > 5 and kinds["image/svg+xml"] > 10
+
+
+def test_a_label_that_is_html_is_words(visit: Visit) -> None:
+    """The configuration of this run has one: the arm `gradient`."""
+    open_category(visit.page, "5 Study")
+    visit.page.locator("tbody tr").filter(has_text="One thing changed").locator("a").nth(0).click()
+    visit.page.wait_for_timeout(100)
+    home(visit.page)
+    page = visit.page.content()
+    assert "alert(1)" in page
+    assert visit.problems == []
 
 
 def home(page: Page) -> None:
