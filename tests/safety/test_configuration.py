@@ -42,11 +42,14 @@ def test_our_readers_of_yaml_make_no_objects(tmp_path: Path, tag: str) -> None:
 
 def test_a_configuration_makes_no_objects(copy: Checkout, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    for number, tag in enumerate(TAGS):
-        path = tmp_path / f"{number}.yaml"
-        path.write_text(f"seeds: {tag.format(canary=canary)}\n", encoding="utf-8")
-        run = Checkout(copy.path, ("--cores", "1", "--configfile", str(path)))
-        run.snakemake("--dry-run", fails=True)
+    for tag in TAGS:
+        with pytest.raises(yaml.constructor.ConstructorError):
+            yaml.load(tag.format(canary=canary), Loader=yaml.FullLoader)  # Snakemake's
+    path = tmp_path / "hostile.yaml"
+    path.write_text(f"seeds: {TAGS[0].format(canary=canary)}\n", encoding="utf-8")
+    run = Checkout(copy.path, ("--cores", "1", "--configfile", str(path)))
+    printed = run.snakemake("--dry-run", fails=True)
+    assert "not valid JSON or YAML" in printed
     assert not canary.exists()
 
 

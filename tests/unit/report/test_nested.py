@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from docutils.core import publish_parts
 from jinja2 import Environment
+from playwright.sync_api import sync_playwright
 from support.hostile import PAGE_NAMES
 from support.pages import elements
 
@@ -79,6 +81,20 @@ def test_no_value_ends_the_script_that_it_stands_in(tiny: Path, tmp_path: Path) 
     (told,) = re.findall(r"(?m)^ *var results = (\{.*\});$", page)
     assert names.replace('"', r"\"") in json.loads(told)["a.svg"]["job_properties"]["params"]
     assert elements(page, "script").active == []
+    problems = []
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium, "no chromium on the PATH: install it (Debian: apt-get install chromium)"
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        opened = browser.new_context(offline=True).new_page()
+        for event in ("dialog", "pageerror", "requestfailed"):
+            opened.on(event, lambda found, event=event: problems.append((event, str(found))))
+        opened.goto((tmp_path / "report.html").as_uri())
+        opened.get_by_text("Results", exact=True).click()
+        opened.locator("tbody tr a").nth(1).click()
+        opened.get_by_text("<img src=x onerror=alert(1)>").first.wait_for()
+        browser.close()
+    assert problems == []
 
 
 def test_the_same_page_without_the_mending_runs_a_stranger_s_script() -> None:
