@@ -210,14 +210,19 @@ def installed(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
         for name in ENVIRONMENTS
         for path in (folder / name).glob("lib/python3*/site-packages")
     ]
-    return {
-        (canonical(found.metadata["Name"]), found.version): {
-            "license_expression": found.metadata.get("License-Expression"),
-            "license": found.metadata.get("License"),
-            "classifier": found.metadata.get_all("Classifier"),
+    here = {}
+    for found in distributions(path=paths):
+        stated = {
+            key: found.metadata.get_all(name) or []
+            for key, name in (
+                ("license_expression", "License-Expression"),
+                ("license", "License"),
+                ("classifier", "Classifier"),
+            )
         }
-        for found in distributions(path=paths)
-    }
+        one = {key: "".join(stated[key][:1]) for key in ("license_expression", "license")}
+        here[canonical(found.metadata["Name"]), found.version] = stated | one
+    return here
 
 
 def ask_index(package: Package) -> dict[str, Any]:
