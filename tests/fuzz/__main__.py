@@ -47,9 +47,10 @@ def main() -> int:
         del sys.modules[name]
     with atheris.instrument_imports(include=["at4ramt"]):
         reader = importlib.import_module(f"fuzz.readers.{options.reader}").READER
+    from hypothesis import HealthCheck, given, settings
+
     from fuzz import harness
     from fuzz.harness import Finding, run_case
-    from hypothesis import HealthCheck, given, settings
 
     corpus = options.corpus or Path(tempfile.gettempdir()) / "at4ramt-fuzz" / reader.name
     found = corpus.with_name(f"{corpus.name}-found")

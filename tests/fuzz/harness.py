@@ -27,7 +27,13 @@ from at4ramt.errors import InputError
 HERE = Path(__file__).resolve().parent
 REGRESSIONS = HERE / "regressions"
 LONGEST_MESSAGE = 4000
-OUT_OF_MEMORY = ("malloc of size", "bad_alloc", "bad alloc", "cannot allocate", "unable to allocate")
+OUT_OF_MEMORY = (
+    "malloc of size",
+    "bad_alloc",
+    "bad alloc",
+    "cannot allocate",
+    "unable to allocate",
+)
 
 libfuzzer_watches = False
 """Whether libFuzzer ends a process whose C code hangs; else it is ended here."""

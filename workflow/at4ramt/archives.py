@@ -42,6 +42,10 @@ UNREADABLE = (
 )
 """What the standard library raises of an archive that is damaged or not what it is called."""
 
+PART_BYTES = 1 << 20
+REMAKE = "Delete the file and run snakemake again."
+"""What to do about a file that the workflow made itself."""
+
 LARGEST_ARCHIVE_BYTES = 8 << 30
 """A tar, unpacked as far as the member that is wanted."""
 MOST_MEMBERS = 100_000
@@ -62,9 +66,7 @@ def zip_member(archive: zipfile.ZipFile, name: str, largest: int) -> zipfile.Zip
     return info
 
 
-def zip_content(
-    archive: zipfile.ZipFile, name: str, largest: int = LARGEST_CONTENT_BYTES
-) -> bytes:
+def zip_content(archive: zipfile.ZipFile, name: str, largest: int = LARGEST_CONTENT_BYTES) -> bytes:
     """Return a member's content; raises what :func:`zip_member` and zipfile do."""
     return archive.read(zip_member(archive, name, largest))
 
@@ -116,7 +118,7 @@ class StoredArrays(Mapping[str, npt.NDArray[Any]]):
     """The arrays of an ``.npz`` by name, each read when it is asked for.
 
     An array must be as large as its header says, which numpy allocates before it looks; none may
-    hold Python objects.
+    hold Python objects. One that is not there or damaged is an InputError.
     """
 
     def __init__(self, archive: zipfile.ZipFile, what: str) -> None:
@@ -127,18 +129,23 @@ class StoredArrays(Mapping[str, npt.NDArray[Any]]):
         ]
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        if name not in self._names:
-            raise KeyError(f"no array {name!r} in it")
         try:
             return _read_array(self._archive, f"{name}.npy")
         except UNREADABLE as error:
             raise InputError(self._what.format(told(error))) from error
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._archive.close()
 
 
 def open_arrays(path: str | Path, what: str, remedy: str) -> StoredArrays:
@@ -162,18 +169,12 @@ def open_arrays(path: str | Path, what: str, remedy: str) -> StoredArrays:
 
 @contextmanager
 def stored_arrays(path: str | Path, what: str, remedy: str) -> Iterator[StoredArrays]:
-    """Give access to the arrays of an ``.npz``; a missing one is an InputError within the context.
-
-    Raises:
-        InputError: as :func:`open_arrays`.
-    """
+    """Give access to the arrays of an ``.npz``, as :func:`open_arrays` does, and close it then."""
     arrays = open_arrays(path, what, remedy)
     try:
         yield arrays
-    except KeyError as error:
-        raise InputError(arrays._what.format(told(error))) from error
     finally:
-        arrays._archive.close()
+        arrays.close()
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
@@ -199,7 +200,13 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
                 f"{name} tells a shape of {shape} of {dtype}, and has {info.file_size} bytes"
             )
         # Filled, and not made of the bytes, so that it can be written to.
-        content = bytearray(opened.read(size))
-        # Read to the end, where zipfile compares the checksum.
-        opened.read(1)
+        content = bytearray(size)
+        filled = 0
+        while part := opened.read(PART_BYTES):
+            content[filled : filled + len(part)] = part
+            filled += len(part)
+        if len(content) != size:
+            raise ValueError(f"{name} is longer than {size} bytes")
+        if filled != size:
+            raise ValueError(f"{name} ends after {filled} bytes of {size}")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if by_column else "C")

@@ -19,6 +19,9 @@ MOST_QUARTERS = 2_000_000
 LARGEST_TEXT_BYTES = 64 << 20
 """A list of notes or a table: thirty bytes for each note of these."""
 
+MOST_ROWS = 500_000
+"""Of a table: fifty times the pieces of the largest corpus that is planned for."""
+
 LARGEST_MIDI_BYTES = 16 << 20
 """Eight for each note; a performance with pedal takes twelve, and of few notes."""
 

@@ -10,7 +10,6 @@ import numpy as np
 import soundfile
 from hypothesis import strategies as st
 
-from at4ramt.errors import InputError
 from at4ramt.features.audio import audio_blocks, audio_seconds, open_audio
 from fuzz.harness import Reader, case_file, expect
 
@@ -94,9 +93,7 @@ def seeds() -> dict[str, bytes]:
     return found
 
 
-def wav(
-    kind: int, channels: int, rate: int, bits: int, body: bytes, lies: dict[str, int]
-) -> bytes:
+def wav(kind: int, channels: int, rate: int, bits: int, body: bytes, lies: dict[str, int]) -> bytes:
     """Return a wav whose header may lie."""
     align = channels * bits // 8
     fields = {
@@ -140,7 +137,9 @@ def drawn() -> st.SearchStrategy[bytes]:
             st.lists(st.floats(width=32), min_size=8, max_size=8).map(
                 lambda values: np.array(values, "<f4").tobytes() * 3
             ),
-            st.integers(1, 30000).map(lambda step: np.arange(0, 60 * step, step).astype("<i2").tobytes() * 24),
+            st.integers(1, 30000).map(
+                lambda step: np.arange(0, 60 * step, step).astype("<i2").tobytes() * 24
+            ),
         ),
         _lies,
     )

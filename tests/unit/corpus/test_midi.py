@@ -180,10 +180,7 @@ def test_a_decimal_time_is_the_double_of_its_text(tick):
 
 @pytest.mark.parametrize("what", ["silent", "empty"])
 def test_a_file_without_a_note_that_lasts_is_named(tmp_path, what):
-    tracks = {
-        "silent": [(0, on(60)), (0, off(60)), (100, tempo(500_000))],
-        "empty": [],
-    }
+    tracks = {"silent": [(0, on(60)), (0, off(60)), (100, tempo(500_000))], "empty": []}
     path = save(tmp_path / "none.mid", tracks[what])
     with pytest.raises(InputError, match=r"none\.mid: expected notes of a piano, found none"):
         midi.read_midi(path)
@@ -227,7 +224,9 @@ def test_a_damaged_file_is_refused_with_its_byte(tmp_path, change, message):
 @pytest.mark.parametrize(
     ("ticks", "resolution", "tempo_us"), [(0x0FFFFFF0, 100, 500_000), (0x0FFFFFF0, 1, 1)]
 )
-def test_a_piece_of_days_is_refused_before_its_beats_are_made(tmp_path, ticks, resolution, tempo_us):
+def test_a_piece_of_days_is_refused_before_its_beats_are_made(
+    tmp_path, ticks, resolution, tempo_us
+):
     events = [(0, tempo(tempo_us)), (0, on(60)), (ticks, off(60))]
     path = save(tmp_path / "x.mid", events, ticks_per_beat=resolution)
     with pytest.raises(InputError, match=r"x\.mid: expected a piece of at most 24 hours"):

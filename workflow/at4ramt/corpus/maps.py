@@ -77,7 +77,9 @@ def read_notes(path: str | Path, audio_seconds: float | None = None) -> NDArray[
             )
         onset, offset, pitch = (float(each) for each in fields)
         if not (math.isfinite(onset) and math.isfinite(offset)):
-            raise InputError(f"{where}: expected finite times, found {shown(line.strip())}. Mend it.")
+            raise InputError(
+                f"{where}: expected finite times, found {shown(line.strip())}. Mend it."
+            )
         if onset < 0:
             raise InputError(
                 f"{where}: expected an onset of 0 s or later, found {onset:g} s. Mend the line."

@@ -172,7 +172,9 @@ def read_midi(source: str | Path | bytes, name: str | None = None) -> Performanc
     try:
         data = source if isinstance(source, bytes) else read_small(source, LARGEST_MIDI_BYTES)
         if len(data) > LARGEST_MIDI_BYTES:
-            raise ValueError(f"it is {len(data)} bytes large; at most {LARGEST_MIDI_BYTES} are read")
+            raise ValueError(
+                f"it is {len(data)} bytes large; at most {LARGEST_MIDI_BYTES} are read"
+            )
         content = read_events(data)
     except (OSError, ValueError) as error:
         raise InputError(
