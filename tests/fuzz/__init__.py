@@ -2,5 +2,6 @@
 
 READERS = (
     "notes", "midi", "audio", "soundfont", "patch", "tables", "sheets", "config", "archives",
+    "arrays", "parquet", "models",
 )  # fmt: skip
 """Names of the modules in `fuzz.readers`."""

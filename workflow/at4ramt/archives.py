@@ -12,6 +12,7 @@ import lzma
 import math
 import struct
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -55,7 +56,7 @@ def zip_member(archive: zipfile.ZipFile, name: str, largest: int) -> zipfile.Zip
     """Return what a zip says of a member.
 
     Raises:
-        ValueError: if it unpacks to more than ``largest`` bytes.
+        ValueError: if it unpacks to more than ``largest`` bytes, or would lie beyond the file.
         KeyError: if there is none.
     """
     info = archive.getinfo(name)
@@ -63,6 +64,9 @@ def zip_member(archive: zipfile.ZipFile, name: str, largest: int) -> zipfile.Zip
         raise ValueError(
             f"it unpacks to {info.file_size} bytes; at most {largest} are unpacked of one file"
         )
+    # zipfile asks for as much of the file at once as the directory tells.
+    if info.header_offset + info.compress_size > archive.start_dir:
+        raise ValueError(f"it is {info.compress_size} bytes long, which the file has no room for")
     return info
 
 
@@ -190,7 +194,8 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
         )
         try:
             shape, by_column, dtype = head(opened)
-        except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        # numpy takes the head for Python, and says what Python's parser says.
+        except (SyntaxError, TypeError, RecursionError, tokenize.TokenError) as error:
             raise ValueError(f"the head of {name} is damaged") from error
         if dtype.hasobject:
             raise ValueError(f"{name} holds Python objects, which are not read")

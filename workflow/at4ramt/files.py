@@ -67,10 +67,12 @@ def read_small(path: str | Path, largest: int = LARGEST_TEXT_BYTES) -> bytes:
         raise InputError(
             f"{path}: expected a file, found a pipe or a device. Name a file that is on a disk."
         )
-    # A directory says so itself.
-    with open(path, "rb") as opened:
-        content = opened.read(largest + 1)
-    if len(content) > largest:
+    content = b""
+    if status.st_size <= largest:
+        # A folder says so itself. One byte more than there are, lest the file grows meanwhile.
+        with open(path, "rb") as opened:
+            content = opened.read(status.st_size + 1)
+    if max(status.st_size, len(content)) > largest:
         raise InputError(
             f"{path}: expected a file of at most {largest >> 20} MiB, found {status.st_size} "
             "bytes. Check that this is the file you mean; cut it in parts if it is."

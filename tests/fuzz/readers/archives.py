@@ -16,7 +16,7 @@ from at4ramt.corpus.sources import read_member
 from at4ramt.errors import InputError
 from at4ramt.features.audio import audio_seconds, open_audio
 from at4ramt.features.labels import read_labels
-from at4ramt.files import file_of, member_bytes, _member_sizes
+from at4ramt.files import _member_sizes, file_of, member_bytes
 from fuzz.harness import Reader, case_file, expect, scratch
 from fuzz.readers.audio import wav
 from fuzz.readers.notes import HEADER
@@ -29,9 +29,7 @@ MOST_UNPACKED = 64 << 20
 def check(data: bytes) -> None:
     path = case_file(f"maps/{NAME}", data)
     refusals = [
-        error
-        for read in (_maps, _fetched)
-        if (error := _refusal(read, path, data)) is not None
+        error for read in (_maps, _fetched) if (error := _refusal(read, path, data)) is not None
     ]
     outside = [each for each in scratch().rglob("*") if each.name == "escaped"]
     expect(not outside, f"an archive wrote {outside}")
@@ -59,7 +57,10 @@ def _maps(path, data: bytes) -> None:
         with open_audio(each.audio, each.audio_member) as audio:
             expect(audio.seconds == seconds, f"{audio.seconds} s and {seconds} s")
         read_labels(each.notes, seconds, each.notes_member)
-        with file_of(each.audio, each.audio_member) as (unpacked, _), zipfile.ZipFile(path) as zipped:
+        with (
+            file_of(each.audio, each.audio_member) as (unpacked, _),
+            zipfile.ZipFile(path) as zipped,
+        ):
             expect(unpacked.read_bytes() == zipped.read(each.audio_member), "another content")
 
 
@@ -122,11 +123,22 @@ def _lying(data: bytes, field: int, value: int, flag: int) -> bytes:
     return bytes(result)
 
 
-_names = st.sampled_from((
-    f"{PIECE}.wav", f"{PIECE}.txt", f"{PIECE}.mid", f"../../escaped/{PIECE}.wav", f"/escaped/{PIECE}.wav",
-    "MAPS_MUS-../escaped_AkPnBcht.wav", "MAPS_MUS-b_AkPnBcht.wav/", "MAPS_MUS-b\n_AkPnBcht.wav",
-    "MAPS_MUS-{b}_AkPnBcht.txt", "MAPS_MUS-b_AkPnBcht.wav", "MAPS_MUS-b_AkPnBcht.txt", "x" * 300,
-))  # fmt: skip
+_names = st.sampled_from(
+    (
+        f"{PIECE}.wav",
+        f"{PIECE}.txt",
+        f"{PIECE}.mid",
+        f"../../escaped/{PIECE}.wav",
+        f"/escaped/{PIECE}.wav",
+        "MAPS_MUS-../escaped_AkPnBcht.wav",
+        "MAPS_MUS-b_AkPnBcht.wav/",
+        "MAPS_MUS-b\n_AkPnBcht.wav",
+        "MAPS_MUS-{b}_AkPnBcht.txt",
+        "MAPS_MUS-b_AkPnBcht.wav",
+        "MAPS_MUS-b_AkPnBcht.txt",
+        "x" * 300,
+    )
+)
 _contents = st.one_of(
     st.sampled_from((AUDIO, NOTES, b"", bytes(1 << 20), AUDIO[:60])), st.binary(max_size=50)
 )
@@ -134,12 +146,16 @@ _contents = st.one_of(
 
 def drawn() -> st.SearchStrategy[bytes]:
     members = st.lists(st.tuples(_names, _contents), max_size=4)
-    kinds = st.sampled_from((tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE))  # fmt: skip
+    kinds = st.sampled_from(
+        (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
+    )
     return st.one_of(
         st.builds(
             lambda more, method, field, value, flag: _lying(
                 zipped((f"{PIECE}.wav", AUDIO), (f"{PIECE}.txt", NOTES), *more, method=method),
-                field, value, flag,
+                field,
+                value,
+                flag,
             ),
             members,
             st.sampled_from((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA)),
@@ -151,7 +167,7 @@ def drawn() -> st.SearchStrategy[bytes]:
             lambda parts: tarred(*parts),
             st.lists(st.tuples(_names, kinds, _contents.map(lambda data: data[:200])), max_size=3),
         ),
-    )  # fmt: skip
+    )
 
 
 READER = Reader("archives", check, seeds, drawn, called="maps", largest=1 << 13)

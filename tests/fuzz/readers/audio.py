@@ -74,12 +74,22 @@ def _plain_wav(data: bytes) -> np.ndarray | None:
 
 
 FORMS = (
-    ("WAV", "PCM_16", 16000, 1), ("WAV", "PCM_24", 44100, 2), ("WAV", "FLOAT", 16000, 2),
-    ("WAV", "PCM_U8", 8000, 1), ("WAV", "IMA_ADPCM", 22050, 1), ("WAVEX", "PCM_16", 48000, 2),
-    ("RF64", "PCM_16", 16000, 1), ("W64", "PCM_16", 16000, 1), ("AIFF", "PCM_16", 44100, 1),
-    ("AU", "PCM_16", 16000, 1), ("CAF", "PCM_16", 16000, 1), ("FLAC", "PCM_16", 16000, 1),
-    ("OGG", "VORBIS", 16000, 1), ("OGG", "OPUS", 48000, 1), ("MP3", "MPEG_LAYER_III", 16000, 1),
-)  # fmt: skip
+    ("WAV", "PCM_16", 16000, 1),
+    ("WAV", "PCM_24", 44100, 2),
+    ("WAV", "FLOAT", 16000, 2),
+    ("WAV", "PCM_U8", 8000, 1),
+    ("WAV", "IMA_ADPCM", 22050, 1),
+    ("WAVEX", "PCM_16", 48000, 2),
+    ("RF64", "PCM_16", 16000, 1),
+    ("W64", "PCM_16", 16000, 1),
+    ("AIFF", "PCM_16", 44100, 1),
+    ("AU", "PCM_16", 16000, 1),
+    ("CAF", "PCM_16", 16000, 1),
+    ("FLAC", "PCM_16", 16000, 1),
+    ("OGG", "VORBIS", 16000, 1),
+    ("OGG", "OPUS", 48000, 1),
+    ("MP3", "MPEG_LAYER_III", 16000, 1),
+)
 
 
 def seeds() -> dict[str, bytes]:
@@ -97,19 +107,33 @@ def wav(kind: int, channels: int, rate: int, bits: int, body: bytes, lies: dict[
     """Return a wav whose header may lie."""
     align = channels * bits // 8
     fields = {
-        "kind": kind, "channels": channels, "rate": rate, "bytes": rate * align, "align": align,
-        "bits": bits, "data": len(body), "riff": 36 + len(body),
-    } | lies  # fmt: skip
+        "kind": kind,
+        "channels": channels,
+        "rate": rate,
+        "bytes": rate * align,
+        "align": align,
+        "bits": bits,
+        "data": len(body),
+        "riff": 36 + len(body),
+    } | lies
     return (
         b"RIFF"
         + struct.pack("<I", fields["riff"])
         + b"WAVEfmt "
         + struct.pack(
-            "<IHHIIHH", 16, fields["kind"], fields["channels"], fields["rate"], fields["bytes"],
-            fields["align"], fields["bits"],
+            "<IHHIIHH",
+            16,
+            fields["kind"],
+            fields["channels"],
+            fields["rate"],
+            fields["bytes"],
+            fields["align"],
+            fields["bits"],
         )
-        + b"data" + struct.pack("<I", fields["data"]) + body
-    )  # fmt: skip
+        + b"data"
+        + struct.pack("<I", fields["data"])
+        + body
+    )
 
 
 _sizes = st.sampled_from((0, 1, 2, 3, 0x7FFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF))
@@ -117,10 +141,15 @@ _shorts = st.sampled_from((0, 1, 2, 7, 8, 64, 0x7FFF, 0xFFFF))
 _lies = st.fixed_dictionaries(
     {},
     optional={
-        "rate": _sizes, "bytes": _sizes, "data": _sizes, "riff": _sizes,
-        "channels": _shorts, "align": _shorts, "bits": _shorts,
+        "rate": _sizes,
+        "bytes": _sizes,
+        "data": _sizes,
+        "riff": _sizes,
+        "channels": _shorts,
+        "align": _shorts,
+        "bits": _shorts,
     },
-)  # fmt: skip
+)
 _forms = st.sampled_from(((PCM, 16), (PCM, 16), (PCM, 32), (FLOAT, 32), (FLOAT, 64), (PCM, 24)))
 
 

@@ -73,7 +73,9 @@ def check(data: bytes) -> None:
 def _check_numbers(value: Any) -> None:
     if isinstance(value, float):
         expect(math.isfinite(value), f"{value} is taken")
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+    for inner in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
         _check_numbers(inner)
 
 
@@ -108,16 +110,51 @@ def _paths(value: Any, path: tuple = ()) -> list[tuple]:
 
 
 _values = st.one_of(
-    st.sampled_from((
-        None, True, 0, 1, -1, 2, 0.5, 1.0, 12.0, 1e308, math.nan, math.inf, -math.inf, 2**64, 10**30,
-        "", "x", "a\n", "x.tsv\n", "none", "{a}", [], {}, [0], [0, 1], [1, 0], [math.nan, 1],
-        [[0]], {"a": 1}, {1: 2}, "\x1b[2J", "9" * 5000,
-    )),
+    st.sampled_from(
+        (
+            None,
+            True,
+            0,
+            1,
+            -1,
+            2,
+            0.5,
+            1.0,
+            12.0,
+            1e308,
+            math.nan,
+            math.inf,
+            -math.inf,
+            2**64,
+            10**30,
+            "",
+            "x",
+            "a\n",
+            "x.tsv\n",
+            "none",
+            "{a}",
+            [],
+            {},
+            [0],
+            [0, 1],
+            [1, 0],
+            [math.nan, 1],
+            [[0]],
+            {"a": 1},
+            {1: 2},
+            "\x1b[2J",
+            "9" * 5000,
+        )
+    ),
     st.integers(-3, 200),
     st.floats(),
-    st.lists(st.sampled_from((0, 0.1, 0.5, 1, "clean", "white", "test", "adversarial")), max_size=3),
-)  # fmt: skip
-_names = st.sampled_from(("adversarial", "new", "a\n", "A b", "$(id)", "x" * 200, 1, 2.5, None, "1"))
+    st.lists(
+        st.sampled_from((0, 0.1, 0.5, 1, "clean", "white", "test", "adversarial")), max_size=3
+    ),
+)
+_names = st.sampled_from(
+    ("adversarial", "new", "a\n", "A b", "$(id)", "x" * 200, 1, 2.5, None, "1")
+)
 
 
 def _nested(changes: list[tuple[tuple, Any, Any]]) -> bytes:

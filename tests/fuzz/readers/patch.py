@@ -66,16 +66,16 @@ _sizes = st.sampled_from((0, 1, 2, 100, 5000, 7000, 8000, 0x7FFFFFFF, 0xFFFFFFFF
 
 def drawn() -> st.SearchStrategy[bytes]:
     recording = st.tuples(
-        st.sampled_from((_tone(4000), bytes(8000), b"", b"\1")),
-        st.sampled_from((8000, 8000, 44100, 0, 1)),
-        st.sampled_from((440_000, 27_500, 0, 1, 0xFFFFFFFF)),
-        st.tuples(_sizes, _sizes),
-        st.one_of(st.none(), st.none(), _sizes),
+        st.sampled_from((*[_tone(4000)] * 5, bytes(8000), b"", b"\1")),
+        st.sampled_from((8000, 8000, 8000, 4000, 44100, 0, 1)),
+        st.sampled_from((440_000, 27_500, 4_186_000, 0, 1, 0xFFFFFFFF)),
+        st.one_of(*[st.just((2000, 7000))] * 3, st.tuples(_sizes, _sizes)),
+        st.one_of(*[st.none()] * 4, _sizes),
     )
     return st.builds(
         lambda recordings, mode: patch(*recordings, mode=mode),
-        st.lists(recording, max_size=2),
-        st.sampled_from((5, 5, 5, 0x65, 7, 0)),
+        st.lists(recording, min_size=1, max_size=2),
+        st.sampled_from((5, 5, 5, 5, 0x65, 7, 0)),
     )
 
 

@@ -51,9 +51,14 @@ def _sheet(suffix: str):
         expect(len(found) + len(left_out) == len(RECORDINGS), "a recording is lost")
         separator = "\t" if suffix == ".tsv" else ","
         table = pd.read_csv(
-            io.BytesIO(data), sep=separator, dtype=str, keep_default_na=False, index_col=False,
-            encoding="utf-8-sig", skip_blank_lines=True,
-        )  # fmt: skip
+            io.BytesIO(data),
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            index_col=False,
+            encoding="utf-8-sig",
+            skip_blank_lines=True,
+        )
         table.columns = table.columns.str.strip()
         table = table.map(str.strip)
         table = table[table.astype(bool).any(axis=1)]
@@ -68,14 +73,28 @@ def _sheet(suffix: str):
 
 def _maestro(data: bytes) -> None:
     folder = case_file(f"maestro/{MAESTRO}", data).parent
-    for name in ("a.wav", "a.midi", "b.flac", "b.midi", "{c}.wav", "{c}.midi", "2004/d.wav", "2004/d.midi"):
+    for name in (
+        "a.wav",
+        "a.midi",
+        "b.flac",
+        "b.midi",
+        "{c}.wav",
+        "{c}.midi",
+        "2004/d.wav",
+        "2004/d.midi",
+    ):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
     corpus = {
-        "kind": "maestro", "root": str(folder), "split": None, "labels": "midi",
-        "validation_share": 0.15, "split_seed": 0, "exclude": {},
-    }  # fmt: skip
+        "kind": "maestro",
+        "root": str(folder),
+        "split": None,
+        "labels": "midi",
+        "validation_share": 0.15,
+        "split_seed": 0,
+        "exclude": {},
+    }
     table = survey_corpus(corpus).table
     check_table(table)
     for path in (*table["audio"], *table["notes"]):
@@ -99,32 +118,60 @@ def seeds() -> dict[str, bytes]:
 
 
 _cell = st.one_of(
-    st.sampled_from((
-        *NAMES, *SPLITS, "E\u0301tude", "a.wav", "", " a ", '"a"', '"a\nb"', "train", "2004", " 2004\n",
-        "a.midi", "{c}.wav", "{c}.midi", "../a.wav", "b.wav", "b.midi", "٢٠٠٤", "x" * 200, "\x1b[2J", "a\0",
-    )),
+    st.sampled_from(
+        (
+            *NAMES,
+            *SPLITS,
+            "E\u0301tude",
+            "a.wav",
+            "",
+            " a ",
+            '"a"',
+            '"a\nb"',
+            "train",
+            "2004",
+            " 2004\n",
+            "a.midi",
+            "{c}.wav",
+            "{c}.midi",
+            "../a.wav",
+            "b.wav",
+            "b.midi",
+            "٢٠٠٤",
+            "x" * 200,
+            "\x1b[2J",
+            "a\0",
+        )
+    ),
     st.text("ab ,\t\"'\r\u2028é", max_size=5),
-)  # fmt: skip
+)
 _sheet_rows = st.lists(
-    st.tuples(st.sampled_from((*NAMES, "E\u0301tude", "d.wav")), st.sampled_from(SPLITS), _cell, _cell),
+    st.tuples(
+        st.sampled_from((*NAMES, "E\u0301tude", "d.wav")), st.sampled_from(SPLITS), _cell, _cell
+    ),
     max_size=4,
-)  # fmt: skip
+)
 
 
 def drawn() -> st.SearchStrategy[bytes]:
     maestro_row = st.tuples(
-        st.sampled_from(("Liszt", '"a, b"')), _cell, st.sampled_from(("train", "test", "validation")),
+        st.sampled_from(("Liszt", '"a, b"')),
+        _cell,
+        st.sampled_from(("train", "test", "validation")),
         st.one_of(st.just("2004"), _cell),
         st.sampled_from(("a.midi", "b.midi", "{c}.midi", "2004/d.midi", "../a.midi")),
         st.sampled_from(("a.wav", "b.wav", "{c}.wav", "2004/d.wav", "../a.wav")),
         st.just("1"),
-    )  # fmt: skip
-    ours = [("Bach", "Air", "train", "2004", "a.midi", "a.wav", "1"), ("Bach", "Fuge", "validation", "2004", "b.midi", "b.wav", "1"), ("Bach", "Aria", "test", "2004", "2004/d.midi", "2004/d.wav", "1")]  # fmt: skip
+    )
+    ours = [
+        ("Bach", "Air", "train", "2004", "a.midi", "a.wav", "1"),
+        ("Bach", "Fuge", "validation", "2004", "b.midi", "b.wav", "1"),
+        ("Bach", "Aria", "test", "2004", "2004/d.midi", "2004/d.wav", "1"),
+    ]
     return st.one_of(
         st.builds(
             lambda columns, rows, mark, separator: (
-                mark
-                + "\n".join(separator.join(row[: len(columns)]) for row in [columns, *rows])
+                mark + "\n".join(separator.join(row[: len(columns)]) for row in [columns, *rows])
             ).encode("utf-8", "replace"),
             st.sampled_from((COLUMNS, COLUMNS[:2], COLUMNS[:3], ("name",), ("name", "name"))),
             _sheet_rows,
@@ -132,9 +179,9 @@ def drawn() -> st.SearchStrategy[bytes]:
             st.sampled_from(("\t", ",")),
         ),
         st.lists(maestro_row, max_size=3).map(
-            lambda rows: (
-                HEADER + "".join(",".join(row) + "\n" for row in [*ours, *rows])
-            ).encode("utf-8", "replace")
+            lambda rows: (HEADER + "".join(",".join(row) + "\n" for row in [*ours, *rows])).encode(
+                "utf-8", "replace"
+            )
         ),
     )
 

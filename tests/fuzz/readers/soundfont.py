@@ -111,12 +111,17 @@ def drawn() -> st.SearchStrategy[bytes]:
         st.lists(_generator, max_size=6),
         st.lists(_modulator, max_size=3),
         st.tuples(
-            st.sampled_from((0, 10, 90, 0xFFFFFFFF)), st.sampled_from((90, 100, 0, 0x7FFFFFFF)),
-            st.sampled_from((20, 0, 95)), st.sampled_from((80, 20, 300)),
-            st.sampled_from((22050, 44100, 0, 1, 0xFFFFFFFF)), st.integers(0, 255),
-            st.integers(-128, 127), st.just(0), st.sampled_from((1, 1, 1, 16, 2)),
+            st.sampled_from((0, 0, 0, 10, 90, 0xFFFFFFFF)),
+            st.sampled_from((100, 100, 100, 90, 0, 0x7FFFFFFF)),
+            st.sampled_from((20, 0, 95)),
+            st.sampled_from((80, 20, 300)),
+            st.sampled_from((22050, 22050, 44100, 44100, 0, 1, 0xFFFFFFFF)),
+            st.one_of(st.integers(0, 255), st.integers(40, 80)),
+            st.integers(-128, 127),
+            st.just(0),
+            st.sampled_from((1, 1, 1, 1, 16, 2)),
         ),
-    )  # fmt: skip
+    )
 
 
 READER = Reader("soundfont", check, seeds, drawn, called=NAME, megabytes=512)

@@ -54,8 +54,7 @@ def check(data: bytes) -> None:
     of_work = pieces.groupby("work")["split"].agg(set)
     allowed = {"test", "test_unseen_piano"}
     expect(
-        all(len(splits) == 1 or splits <= allowed for splits in of_work),
-        "a work is in two splits",
+        all(len(splits) == 1 or splits <= allowed for splits in of_work), "a work is in two splits"
     )
 
 
@@ -105,13 +104,41 @@ def seeds() -> dict[str, bytes]:
 
 
 _cells = st.one_of(
-    st.sampled_from((
-        "nan", "inf", "-1", "1e400", "1_0", "٣", "0.5", "1", "99999999999999999999", "true", "TRUE",
-        "", " ", "test", "training", "a", "P", "s", "../x.mid", "x.mid", "{a}", "a\x85b", "a\x1cb",
-        "MAPS_MUS-a-0_P", "MAPS_MUS-a-٣_P", "b.tgz\u2028", "0x10", "s,s", "9" * 5000,
-    )),
+    st.sampled_from(
+        (
+            "nan",
+            "inf",
+            "-1",
+            "1e400",
+            "1_0",
+            "٣",
+            "0.5",
+            "1",
+            "99999999999999999999",
+            "true",
+            "TRUE",
+            "",
+            " ",
+            "test",
+            "training",
+            "a",
+            "P",
+            "s",
+            "../x.mid",
+            "x.mid",
+            "{a}",
+            "a\x85b",
+            "a\x1cb",
+            "MAPS_MUS-a-0_P",
+            "MAPS_MUS-a-٣_P",
+            "b.tgz\u2028",
+            "0x10",
+            "s,s",
+            "9" * 5000,
+        )
+    ),
     st.text("ab01.-,_ \x0b\x1b\ufeff", max_size=6),
-)  # fmt: skip
+)
 
 
 def _changed(changes: list[tuple[int, int, int, str]]) -> bytes:

@@ -96,8 +96,8 @@ def read_notes(path: str | Path, audio_seconds: float | None = None) -> NDArray[
             )
         if not pitch.is_integer() or not 0 <= pitch <= 127:
             raise InputError(
-                f"{where}: expected a MIDI pitch, a whole number of 0 to 127, found {fields[2][:20]}. "
-                "Mend the line."
+                f"{where}: expected a MIDI pitch, a whole number of 0 to 127, found "
+                f"{fields[2][:20]}. Mend the line."
             )
         if audio_seconds is not None and onset > audio_seconds + ONSET_SLACK_SECONDS:
             raise InputError(

@@ -101,8 +101,8 @@ def _note_members(pieces: Files, archive: str) -> list[LayoutProblem]:
             members = sorted(name for name in opened.namelist() if "MAPS_MUS-" in name)
     except UNREADABLE as error:
         message = (
-            f"{archive}: expected a zip of MAPS, it cannot be read ({told(error)}). Download it again, "
-            "or move it elsewhere."
+            f"{archive}: expected a zip of MAPS, it cannot be read ({told(error)}). Download it "
+            "again, or move it elsewhere."
         )
         return [LayoutProblem("", archive, "unreadable", message)]
     for member in members:

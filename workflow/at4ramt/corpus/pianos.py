@@ -409,7 +409,8 @@ def prepare_freepats(
         if each.loop[1] - lead < SHORTEST_PATCH_SECONDS * each.rate or each.loop[0] < lead:
             raise InputError(
                 f"{archives[0]}: {member}: expected recordings that go on behind their onset, "
-                f"found one of key {key} with a loop of {each.loop} frames. Fetch the archive again."
+                f"found one of key {key} with a loop of {each.loop} frames. Fetch the archive "
+                "again."
             )
         samples[name] = audio[:, lead : each.loop[1] + 4]
         about.append(

@@ -146,8 +146,8 @@ def read_table(path: str | Path, table: str) -> pd.DataFrame:
         value = content.loc[doubled[0], name]
         first = content.index[content[name] == value][0]
         raise InputError(
-            f"{path}, row {doubled[0]}, column {name}: {shown(value)} stands in row {first} already. "
-            "Delete or rename one of them."
+            f"{path}, row {doubled[0]}, column {name}: {shown(value)} stands in row {first} "
+            "already. Delete or rename one of them."
         )
     return content
 

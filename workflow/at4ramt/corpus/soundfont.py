@@ -67,9 +67,8 @@ ONLY_INSTRUMENT = {
     INSTRUMENT,
 }
 
-# A zone has each generator once at most, and there are 61; a modulator each has a hundred uses at
-# most. A preset has a zone for some keys and velocities. A hostile font lets a thousand zones have a
-# thousand each.
+# A zone has each generator once, and there are 61; a preset has a zone for each range of keys.
+# In a hostile font a thousand zones have the same thousand generators each.
 MOST_OF_A_ZONE, MOST_ZONES = 256, 8192
 LONGEST_SAMPLE_SECONDS = 300
 

@@ -97,8 +97,8 @@ class AudioFile:
                     yield block
         except soundfile.LibsndfileError as error:
             raise InputError(
-                f"{self.name}: reading stopped after {frames} of {self.frames} samples ({told(error)}); "
-                "the file is truncated or damaged; copy it anew from its source"
+                f"{self.name}: reading stopped after {frames} of {self.frames} samples "
+                f"({told(error)}); the file is truncated or damaged; copy it anew from its source"
             ) from error
         if frames < self.frames:
             raise _truncated(self.name, f"{self.frames} samples", f"{frames}")
@@ -248,8 +248,8 @@ def _inspect(path: Path, name: str) -> AudioFile:
     # A TypeError of a suffix that soundfile takes for samples without a header.
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
         raise InputError(
-            f"{name}: this is not audio that can be read ({told(error)}); expected a wav or another "
-            "format that libsndfile reads; convert the file to wav"
+            f"{name}: this is not audio that can be read ({told(error)}); expected a wav or "
+            "another format that libsndfile reads; convert the file to wav"
         ) from error
     if info.frames == 0:
         raise InputError(

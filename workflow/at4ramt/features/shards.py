@@ -116,12 +116,7 @@ def build_shard(
         with parquet_writer(temporary, schema) as writer:
             for position, (path, head) in enumerate(zip(feature_paths, heads, strict=True)):
                 table = _read_table(path, None, "feature file", REBUILD_FEATURES)
-                frame = table.column("frame").to_numpy()
-                if not np.array_equal(frame, np.arange(len(frame))):
-                    raise InputError(
-                        f"{path}: its frames are not numbered in order; {REBUILD_FEATURES}"
-                    )
-                kept = frame % frame_step == 0
+                kept = table.column("frame").to_numpy() % frame_step == 0
                 table = table.filter(pa.array(kept)).combine_chunks()
                 level = table.column("level").to_numpy()
                 labels = fixed_list_values(table, "labels")
@@ -422,6 +417,10 @@ def _read_table(
             partitioning=None,
         )
         _check_values(table)
+        if kind == "feature file" and "frame" in table.column_names:
+            frame = table.column("frame").to_numpy()
+            if not np.array_equal(frame, np.arange(len(frame))):
+                raise ValueError("its frames are not numbered in order")
     except UNREADABLE as error:
         raise _corrupt(path, kind, remedy, error) from error
     return table

@@ -34,13 +34,14 @@ MEMBERS = frozenset((CARD, CONFIG, WEIGHTS, "metadata.json"))
 LARGEST_JSON_BYTES = 16 << 20
 
 # Keras imports what a file names. Even where it takes care of code, a layer may read other files,
-# so only those classes are let through that our networks are made of.
+# so only those classes are let through that our networks are made of, or might be. A network with
+# another layer needs its name here.
 CLASSES = frozenset((
     "__keras_tensor__", "Activation", "Adam", "AdamW", "Add", "Concatenate", "Constant", "Conv2D",
     "Cropping2D", "Dense", "DTypePolicy", "Dropout", "Functional", "FrameCrop", "FrameMedian",
-    "GlorotUniform", "HeUniform", "InputLayer", "LogMagnitude", "LossScaleOptimizer",
-    "MaxPooling2D", "PitchShifts", "PitchSummary", "Rescaling", "Reshape", "SpatialDropout2D",
-    "SteppedConvolution", "VarianceScaling", "ZeroPadding2D", "Zeros",
+    "GlorotUniform", "HeUniform", "InputLayer", "LayerNormalization", "LogMagnitude",
+    "LossScaleOptimizer", "MaxPooling2D", "PitchShifts", "PitchSummary", "Rescaling", "Reshape",
+    "SGD", "SpatialDropout2D", "SteppedConvolution", "VarianceScaling", "ZeroPadding2D", "Zeros",
 ))  # fmt: skip
 MODULES = ("keras", "at4ramt")
 LARGEST_LAYER = 1 << 14
@@ -203,7 +204,7 @@ def check_network(path: str | Path) -> None:
 def _check_classes(part: Any) -> None:
     """Raise ValueError for a class that none of our networks has, or a layer beyond any size."""
     for key, value in part.items() if isinstance(part, dict) else enumerate(part):
-        if key == "class_name" and value not in CLASSES:
+        if key == "class_name" and not (isinstance(value, str) and value in CLASSES):
             raise ValueError(f"a layer or object {str(value)[:60]!r}, which none of ours has")
         if key == "module" and value is not None and str(value).split(".")[0] not in MODULES:
             raise ValueError(f"an object of the module {str(value)[:60]!r}")

@@ -13,6 +13,7 @@ writes other bytes each time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -33,7 +34,7 @@ from at4ramt.training.network import context_frames
 log = logging.getLogger("at4ramt")
 
 SUFFIX = ".onnx"
-KERAS_DIGEST = "keras_sha256"
+KERAS_DIGEST, GRAPH_DIGEST = "keras_sha256", "graph_sha256"
 INPUT, OUTPUT = "cqt_magnitude", "pitch_logits"
 # Of 2022: runtimes of the years since read it, and the network needs nothing newer.
 OPSET, IR_VERSION = 17, 8
@@ -50,7 +51,8 @@ OPERATORS = frozenset((
 """All that the rules below write."""
 
 # Numbers of fields in onnx.proto.
-MODEL_GRAPH, MODEL_FUNCTIONS = 7, (20, 25)
+MODEL_GRAPH, MODEL_METADATA, MODEL_FUNCTIONS = 7, 14, (20, 25)
+ENTRY_KEY, ENTRY_VALUE = 1, 2
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_SPARSE = 1, 5, 15
 NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
 TENSOR_EXTERNAL, TENSOR_LOCATION = 13, 14
@@ -97,7 +99,22 @@ class OnnxModel:
             raise ValueError(f"{len(magnitudes)} frames; a window has {window}")
         starts = range(0, len(magnitudes) - context, CHUNK_ROWS)
         chunks = (magnitudes[None, first : first + CHUNK_ROWS + context] for first in starts)
-        return np.concatenate([self.session.run([OUTPUT], {INPUT: each})[0][0] for each in chunks])
+        try:
+            found = [self.session.run([OUTPUT], {INPUT: each})[0] for each in chunks]
+        # The runtime's own errors have no base class but Exception.
+        except Exception as error:
+            raise self._damaged(told(error)) from error
+        rows = [min(CHUNK_ROWS, len(magnitudes) - context - first) for first in starts]
+        shapes = [each.shape for each in found]
+        if shapes != [(1, count, self.sizes[1]) for count in rows]:
+            raise self._damaged(f"it gives {shapes[0]} for {rows[0]} frames")
+        return np.concatenate([each[0] for each in found])
+
+    def _damaged(self, found: str) -> InputError:
+        return InputError(
+            f"{self.path}: the network cannot be run ({found}); expected an ONNX file that this "
+            "workflow wrote; delete it and run snakemake again"
+        )
 
 
 def export_onnx(keras_path: str | Path, onnx_path: str | Path) -> None:
@@ -118,10 +135,13 @@ def export_onnx(keras_path: str | Path, onnx_path: str | Path) -> None:
 
     stored = load_model(keras_path)
     model = onnx_model(stored.network)
-    onnx.helper.set_model_props(
-        model,
-        {CARD: json.dumps(stored.card, indent=2, sort_keys=True), KERAS_DIGEST: stored.digest},
-    )
+    graph = model.graph.SerializeToString(deterministic=True)
+    about = {
+        CARD: json.dumps(stored.card, indent=2, sort_keys=True),
+        KERAS_DIGEST: stored.digest,
+        GRAPH_DIGEST: hashlib.sha256(graph).hexdigest(),
+    }
+    onnx.helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
     with whole_file(onnx_path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
@@ -205,6 +225,7 @@ def load_onnx(
     check_graph(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # what is wrong is raised, too
     try:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
@@ -219,8 +240,8 @@ def load_onnx(
     # The runtime's own errors have no base class but Exception.
     except Exception as error:
         raise InputError(
-            f"{path}: not an exported model of this workflow ({told(error)}); expected an ONNX file "
-            f"with {CARD} in its metadata; delete it and run snakemake again"
+            f"{path}: not an exported model of this workflow ({told(error)}); expected an ONNX "
+            f"file with {CARD} in its metadata; delete it and run snakemake again"
         ) from error
     check_features(path, card, features)
     return OnnxModel(card, str(path), digest, session)
@@ -234,18 +255,23 @@ def check_graph(path: str | Path) -> None:
     protobuf's wire format: to import onnx for that takes as long as to open the file.
 
     Raises:
-        InputError: if the file is too large, no protobuf, or has an operator, a function or a
-            tensor that we do not write.
+        InputError: if the file is too large, no protobuf, has an operator, a function or a
+            tensor that we do not write, or another graph than when it was written.
     """
     try:
         data = memoryview(read_small(path, LARGEST_CONTENT_BYTES))
-        graphs = 0
+        digests: list[str] = []
+        written = b""
         for model_field, model_value in _fields(data):
+            if model_field == MODEL_METADATA:
+                entry = dict(_fields(model_value))
+                if bytes(entry.get(ENTRY_KEY, b"")) == GRAPH_DIGEST.encode():
+                    written = bytes(entry.get(ENTRY_VALUE, b""))
             if model_field in MODEL_FUNCTIONS:
                 raise ValueError("functions, which no export of ours has")
             if model_field != MODEL_GRAPH:
                 continue
-            graphs += 1
+            digests.append(hashlib.sha256(model_value).hexdigest())
             for graph_field, graph_value in _fields(model_value):
                 if graph_field == GRAPH_NODE:
                     _check_node(graph_value)
@@ -255,8 +281,11 @@ def check_graph(path: str | Path) -> None:
                         raise ValueError("weights outside the file")
                 elif graph_field == GRAPH_SPARSE:
                     raise ValueError("sparse weights, which no export of ours has")
-        if graphs != 1:
-            raise ValueError(f"{graphs} graphs; expected one")
+        if len(digests) != 1:
+            raise ValueError(f"{len(digests)} graphs; expected one")
+        # Exports of before 0.2 do not say it.
+        if written and written != digests[0].encode():
+            raise ValueError("its graph is not the one that was written: the file is damaged")
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: not an exported model of this workflow ({told(error)}); expected an ONNX "
@@ -271,9 +300,8 @@ def _check_node(node: memoryview) -> None:
             operators.append(bytes(value).decode())
         elif number == NODE_DOMAIN and bytes(value):
             raise ValueError(f"an operator of {bytes(value)[:40]!r}")
-        elif number == NODE_ATTRIBUTE:
-            if ATTRIBUTE_PARTS & {number for number, _ in _fields(value)}:
-                raise ValueError("a graph or tensor within an operator")
+        elif number == NODE_ATTRIBUTE and ATTRIBUTE_PARTS & {part for part, _ in _fields(value)}:
+            raise ValueError("a graph or tensor within an operator")
     if len(operators) != 1 or operators[0] not in OPERATORS:
         raise ValueError(f"the operator {operators[:3]}, which no export of ours has")
 
