@@ -78,7 +78,7 @@ def zip_content(archive: zipfile.ZipFile, name: str, largest: int = LARGEST_CONT
 class _Unpacking:
     """A gzip file as tarfile reads it, which ends where the bound of an archive lies."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: gzip.GzipFile) -> None:
         self._file = file
 
     def read(self, size: int = -1) -> bytes:

@@ -112,7 +112,8 @@ def seeds() -> dict[str, bytes]:
         "maestro": (
             HEADER
             + 'Liszt,"Étude, ""La Campanella""",train,2004,a.midi,a.wav,1.5\n'
-            + "Bach,Fuge,validation,2008,b.midi,b.wav,2\nBach,Air,test,2004,2004/d.midi,2004/d.wav,1\n"
+            + "Bach,Fuge,validation,2008,b.midi,b.wav,2\n"
+            + "Bach,Air,test,2004,2004/d.midi,2004/d.wav,1\n"
         ).encode(),
     }
 

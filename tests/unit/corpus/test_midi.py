@@ -186,6 +186,17 @@ def test_a_file_without_a_note_that_lasts_is_named(tmp_path, what):
         midi.read_midi(path)
 
 
+def test_the_time_before_a_meta_event_of_unknown_kind_counts(tmp_path):
+    """mido forgets it, and all that follows comes too early."""
+    path = save(tmp_path / "x.mid", [(0, on(60)), (100, tempo(500_000)), (200, off(60))])
+    content = path.read_bytes()
+    # Kind 0x0F, of no content; the rest of the tempo's bytes become events without sound.
+    other = content.replace(b"\xff\x51\x03\x07\xa1\x20", b"\xff\x0f\x03\x07\xa1\x20")
+    assert other != content
+    path.write_bytes(other)
+    assert rows(midi.read_midi(path)) == [(0.0, 1.0, 60, 64)]
+
+
 def test_a_tempo_under_which_nothing_lasts_is_refused(tmp_path):
     """The notes under it would be left out without a word."""
     path = save(tmp_path / "x.mid", [(0, on(60)), (50, tempo(0)), (60, on(62)), (100, off(62))])

@@ -228,7 +228,7 @@ def check_shards(paths: Sequence[str | Path], config: dict[str, Any]) -> None:
     """
     for path in paths:
         schema, _ = _read_schema(path, "shard", REBUILD_SHARDS)
-        found = _settings(path, schema, "a shard", REBUILD_SHARDS).as_dict()
+        found: dict[str, float] = {**_settings(path, schema, "a shard", REBUILD_SHARDS).as_dict()}
         for key in config["shards"]:
             try:
                 found[key] = float(schema.metadata.get(key.encode(), b"nan"))

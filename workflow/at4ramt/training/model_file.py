@@ -39,7 +39,8 @@ LARGEST_JSON_BYTES = 16 << 20
 CLASSES = frozenset((
     "__keras_tensor__", "Activation", "Adam", "AdamW", "Add", "Concatenate", "Constant", "Conv2D",
     "Cropping2D", "Dense", "DTypePolicy", "Dropout", "Functional", "FrameCrop", "FrameMedian",
-    "GlorotUniform", "HeUniform", "InputLayer", "LayerNormalization", "LogMagnitude",
+    "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "L1", "L1L2", "L2", "Ones",
+    "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "InputLayer", "LayerNormalization", "LogMagnitude",
     "LossScaleOptimizer", "MaxPooling2D", "PitchShifts", "PitchSummary", "Rescaling", "Reshape",
     "SGD", "SpatialDropout2D", "SteppedConvolution", "VarianceScaling", "ZeroPadding2D", "Zeros",
 ))  # fmt: skip
