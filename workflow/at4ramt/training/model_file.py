@@ -39,10 +39,11 @@ LARGEST_JSON_BYTES = 16 << 20
 CLASSES = frozenset((
     "__keras_tensor__", "Activation", "Adam", "AdamW", "Add", "Concatenate", "Constant", "Conv2D",
     "Cropping2D", "Dense", "DTypePolicy", "Dropout", "Functional", "FrameCrop", "FrameMedian",
-    "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "L1", "L1L2", "L2", "Ones",
-    "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "InputLayer", "LayerNormalization", "LogMagnitude",
-    "LossScaleOptimizer", "MaxPooling2D", "PitchShifts", "PitchSummary", "Rescaling", "Reshape",
-    "SGD", "SpatialDropout2D", "SteppedConvolution", "VarianceScaling", "ZeroPadding2D", "Zeros",
+    "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "InputLayer", "L1", "L1L2", "L2",
+    "LayerNormalization", "LogMagnitude", "LossScaleOptimizer", "MaxPooling2D", "Ones",
+    "Orthogonal", "PitchShifts", "PitchSummary", "RandomNormal", "RandomUniform", "Rescaling",
+    "Reshape", "SGD", "SpatialDropout2D", "SteppedConvolution", "TruncatedNormal",
+    "VarianceScaling", "ZeroPadding2D", "Zeros",
 ))  # fmt: skip
 MODULES = ("keras", "at4ramt")
 LARGEST_LAYER = 1 << 14
