@@ -141,7 +141,7 @@ def _deadline(seconds: float) -> Iterator[None]:
     before = signal.signal(signal.SIGPROF, stop)
     if not libfuzzer_watches:
         # Time on the clock, of which a busy machine gives a process little.
-        faulthandler.dump_traceback_later(30 * seconds, exit=True)
+        faulthandler.dump_traceback_later(60 * seconds, exit=True)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
