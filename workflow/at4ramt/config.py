@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
-from at4ramt.errors import InputError, suggestion
+from at4ramt.errors import InputError, shown, suggestion
 from at4ramt.features.cqt import CqtSettings
+from at4ramt.limits import DEEPEST, MOST_VALUES
 from at4ramt.training.arms import OF_ROUNDS, OF_SECTIONS, REPORTED, is_acoustic
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +32,8 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 ANY_NAME = "<name>"
 # Keys of the section evaluation that the scores of a model depend on.
 SCORED = ("levels", "noises", "noise_levels", "octaves_level", "splits")
+LARGEST_NUMBER = 2**63
+MOST_PROBLEMS, LONGEST_KEY = 50, 100
 
 
 def check_config(config: dict[str, Any], schema_path: str | Path = SCHEMA) -> None:
@@ -40,8 +46,8 @@ def check_config(config: dict[str, Any], schema_path: str | Path = SCHEMA) -> No
     Raises:
         InputError: listing every wrong key with what was expected of it.
     """
-    schema = yaml.load(Path(schema_path).read_text(encoding="utf-8"), Loader=LOADER)
-    validator = Draft202012Validator(schema)
+    schema = _schema(str(schema_path))
+    validator = _validator()(schema)
     problems = [
         line
         for error in validator.iter_errors(_with_string_keys(config))
@@ -50,6 +56,8 @@ def check_config(config: dict[str, Any], schema_path: str | Path = SCHEMA) -> No
     if not problems:
         problems = list(_contradictions(config))
     if problems:
+        if len(problems) > MOST_PROBLEMS:
+            problems = [*problems[:MOST_PROBLEMS], f"and {len(problems) - MOST_PROBLEMS} more"]
         raise InputError(
             "the configuration is not usable:\n"
             + "\n".join(f"  - {problem}" for problem in problems)
@@ -205,13 +213,72 @@ def _allowed(key: dict[str, Any], schema: dict[str, Any]) -> str:
     return " ".join([kind, ", ".join(bounds)]).strip()
 
 
-def _with_string_keys(value: Any) -> Any:
-    # YAML allows numbers as keys (rounds.overrides); JSON Schema knows only strings.
-    if isinstance(value, dict):
-        return {str(key): _with_string_keys(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_string_keys(inner) for inner in value]
-    return value
+@cache
+def _schema(path: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=LOADER)
+    return content
+
+
+@cache
+def _validator() -> Any:
+    """Return a validator that takes for a number only what can be computed with as one.
+
+    JSON Schema takes 12.0 for a whole number, of which Python makes no range; a bound that is no
+    number compares with nothing; and its ``$`` lets a line's end follow.
+    """
+
+    def is_number(_: Any, value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return abs(value) < LARGEST_NUMBER and math.isfinite(value)
+
+    def is_integer(checker: Any, value: Any) -> bool:
+        return isinstance(value, int) and is_number(checker, value)
+
+    def pattern(_: Any, wanted: str, value: Any, __: Any) -> Iterator[ValidationError]:
+        if isinstance(value, str) and (not re.search(wanted, value) or value.endswith("\n")):
+            yield ValidationError(f"{value!r} does not match {wanted!r}")
+
+    kinds = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"number": is_number, "integer": is_integer}
+    )
+    return extend(Draft202012Validator, {"pattern": pattern}, type_checker=kinds)
+
+
+def _with_string_keys(config: Any) -> Any:
+    """Return a configuration with its keys as strings, its aliases written out.
+
+    YAML allows numbers as keys (rounds.overrides); JSON Schema knows only strings. A few lines of
+    aliases of aliases stand for more values than any memory holds, so they are counted.
+    """
+    left = MOST_VALUES
+
+    def plain(value: Any, where: str, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > DEEPEST:
+            raise InputError(
+                f"the configuration is not usable: key '{where}' leads beyond {MOST_VALUES} values "
+                f"or {DEEPEST} levels, its aliases written out; expected some hundred. Write it "
+                "without aliases (&name, *name)."
+            )
+        if isinstance(value, dict):
+            copied = {}
+            for key, inner in value.items():
+                name = str(key) if isinstance(key, str | int | float) else shown(key)
+                if name in copied or not name.isprintable() or len(name) > LONGEST_KEY:
+                    raise InputError(
+                        f"the configuration is not usable: in '{where}' stands the key "
+                        f"{shown(key)}; expected each key once, of at most {LONGEST_KEY} printable "
+                        "characters. Rename it."
+                    )
+                copied[name] = plain(inner, f"{where}.{name}".lstrip("."), depth + 1)
+            return copied
+        if isinstance(value, list | tuple):
+            return [plain(inner, where, depth + 1) for inner in value]
+        return value
+
+    return plain(config, "", 0)
 
 
 def _explain(error: ValidationError, schema: dict[str, Any]) -> Iterator[str]:
@@ -232,7 +299,7 @@ def _explain(error: ValidationError, schema: dict[str, Any]) -> Iterator[str]:
                 yield f"key '{prefix}{key}' is missing; config/config.yaml has the demo's value"
     else:
         described = _describe(error, schema)
-        yield f"key '{where}' is {error.instance!r}; expected {described}"
+        yield f"key '{where}' is {shown(error.instance)}; expected {described}"
 
 
 def _describe(error: ValidationError, schema: dict[str, Any]) -> str:

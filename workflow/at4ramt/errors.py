@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
+
+LONGEST_SHOWN = 120
+LONGEST_WORD = 60
 
 
 class InputError(Exception):
@@ -16,5 +20,26 @@ class InputError(Exception):
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
+    # To compare a word takes time with its length, and a name is never a thousand letters.
+    if len(word) > LONGEST_WORD:
+        return ""
     near = get_close_matches(word, list(known), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def shown(value: Any, longest: int = LONGEST_SHOWN) -> str:
+    """Return a value as a message shows what was found: its repr, cut where it is long.
+
+    What a file holds may be a megabyte long, or move the cursor of the terminal it is shown in.
+    """
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]!r}… ({len(value)} characters)"
+    text = repr(value)
+    return text if len(text) <= 2 * longest else f"{text[: 2 * longest]}…"
+
+
+def told(error: BaseException | str, longest: int = LONGEST_SHOWN) -> str:
+    """Return what a library said of an error, on one line of printable characters, cut if long."""
+    said = str(error) or type(error).__name__
+    text = " ".join("".join(c if c.isprintable() else " " for c in said[: 10 * longest]).split())
+    return text if len(text) <= 2 * longest else f"{text[: 2 * longest]}…"

@@ -7,16 +7,17 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from at4ramt.errors import InputError
+from at4ramt.errors import InputError, told
+from at4ramt.limits import LARGEST_RECORDING_BYTES, LARGEST_TEXT_BYTES
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -53,6 +54,45 @@ def remove_leftovers(path: str | Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
+def read_small(path: str | Path, largest: int = LARGEST_TEXT_BYTES) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        InputError: if it is larger than ``largest`` bytes, or a pipe or device, which may never
+            end.
+        OSError: if it cannot be read.
+    """
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise InputError(
+            f"{path}: expected a file, found a pipe or a device. Name a file that is on a disk."
+        )
+    content = b""
+    if status.st_size <= largest:
+        # A folder says so itself. One byte more than there are, lest the file grows meanwhile.
+        with open(path, "rb") as opened:
+            content = opened.read(status.st_size + 1)
+    if max(status.st_size, len(content)) > largest:
+        raise InputError(
+            f"{path}: expected a file of at most {largest >> 20} MiB, found {status.st_size} "
+            "bytes. Check that this is the file you mean; cut it in parts if it is."
+        )
+    return content
+
+
+def text_lines(content: bytes) -> list[str]:
+    """Return the lines of a text in UTF-8, numbered as an editor does.
+
+    ``str.splitlines`` ends lines at a page's or a record's end, too, where no editor does.
+
+    Raises:
+        UnicodeDecodeError: if it is none.
+    """
+    text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    return lines[:-1] if not lines[-1] else lines
+
+
 @contextmanager
 def file_of(path: str | Path, member: str = "") -> Iterator[tuple[Path, str]]:
     """Yield where a file can be read, and what messages call it.
@@ -67,9 +107,18 @@ def file_of(path: str | Path, member: str = "") -> Iterator[tuple[Path, str]]:
         yield Path(path), str(path)
         return
     with tempfile.TemporaryDirectory() as folder:
-        unpacked = Path(folder) / PurePosixPath(member).name
-        with open_member(path, member) as (opened, _), open(unpacked, "wb") as copy:
-            shutil.copyfileobj(opened, copy, 1 << 20)
+        # Its suffix tells what it is; the rest of its name is the archive's to choose.
+        unpacked = Path(folder) / f"member{PurePosixPath(member).suffix[:16]}"
+        with open_member(path, member) as (opened, size):
+            free = shutil.disk_usage(folder).free
+            if size > free:
+                raise InputError(
+                    f"{path}: {member} unpacks to {size / 1e6:.0f} MB, and {folder} has "
+                    f"{free / 1e6:.0f} MB left. Free some, or name another folder in the "
+                    "environment variable TMPDIR."
+                )
+            with open(unpacked, "wb") as copy:
+                shutil.copyfileobj(opened, copy, 1 << 20)
         yield unpacked, f"{path}: {member}"
 
 
@@ -78,27 +127,50 @@ def open_member(path: str | Path, member: str) -> Iterator[tuple[IO[bytes], int]
     """Yield a zip's member, opened for reading in binary, and its size in bytes.
 
     Raises:
-        InputError: if the zip or the member cannot be read, now or within the context.
+        InputError: if the zip or the member cannot be read, now or within the context, or
+            unpacks to more than any recording.
     """
+    from at4ramt.archives import UNREADABLE, zip_member
+
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as opened:
-            yield opened, archive.getinfo(member).file_size
-    except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(path) as archive:
+            info = zip_member(archive, member, LARGEST_RECORDING_BYTES)
+            with archive.open(info) as opened:
+                yield opened, info.file_size
+    except UNREADABLE as error:
         raise InputError(
-            f"{path}: {member} cannot be read ({error}); expected a whole zip file with that "
-            "member; copy it anew from its source"
+            f"{path}: {told(member)} cannot be read ({told(error)}); expected a whole zip file "
+            "with that member; copy it anew from its source"
         ) from error
 
 
 def member_bytes(path: str | Path, member: str) -> int:
-    """Return how large a zip's member is when it is unpacked; a zip is looked into only once."""
-    return _member_sizes(str(path))[member]
+    """Return how large a zip's member is when it is unpacked; a zip is looked into only once.
+
+    Raises:
+        InputError: if the zip cannot be read or has no such member.
+    """
+    sizes = _member_sizes(str(path))
+    if member not in sizes:
+        raise InputError(
+            f"{path}: expected {member} in it, found none among {len(sizes)} files; copy it anew "
+            "from its source"
+        )
+    return sizes[member]
 
 
 @cache
 def _member_sizes(path: str) -> dict[str, int]:
-    with zipfile.ZipFile(path) as archive:
-        return {info.filename: info.file_size for info in archive.infolist()}
+    from at4ramt.archives import UNREADABLE
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {info.filename: info.file_size for info in archive.infolist()}
+    except UNREADABLE as error:
+        raise InputError(
+            f"{path}: expected a zip, it cannot be read ({told(error)}); copy it anew from its "
+            "source"
+        ) from error
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -108,8 +180,30 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Return the content of a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Return the content of a JSON file of the workflow.
+
+    Raises:
+        InputError: if it is missing or damaged.
+    """
+    try:
+        return parse_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected a JSON file of this workflow, could not read it ({told(error)}); "
+            "delete the file and run snakemake again"
+        ) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON says.
+
+    Raises:
+        ValueError: if it is none, or nested deeper than Python can follow.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def file_digest(path: str | Path) -> str:

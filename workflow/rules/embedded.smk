@@ -122,6 +122,7 @@ rule render_piece:
             "corpus.soundfont",
             "corpus.performances",
             "corpus.midi",
+            "corpus.midi_file",
             "corpus.maps",
             "corpus.variations",
             "seeds",

@@ -49,6 +49,7 @@ rule extract_cqt:
         code=source_digest(
             "corpus.maps",
             "corpus.midi",
+            "corpus.midi_file",
             "features.audio",
             "features.cqt",
             "features.labels",

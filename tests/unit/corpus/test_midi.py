@@ -178,23 +178,76 @@ def test_a_decimal_time_is_the_double_of_its_text(tick):
     assert seconds == float(f"{tick // 10_000}.{tick % 10_000:04d}")
 
 
-@pytest.mark.parametrize("what", ["silent", "no tempo", "empty"])
+@pytest.mark.parametrize("what", ["silent", "empty"])
 def test_a_file_without_a_note_that_lasts_is_named(tmp_path, what):
-    tracks = {
-        "silent": [(0, on(60)), (0, off(60)), (100, tempo(500_000))],
-        "no tempo": [(0, tempo(0)), (0, on(60)), (100, off(60))],
-        "empty": [],
-    }
+    tracks = {"silent": [(0, on(60)), (0, off(60)), (100, tempo(500_000))], "empty": []}
     path = save(tmp_path / "none.mid", tracks[what])
     with pytest.raises(InputError, match=r"none\.mid: expected notes of a piano, found none"):
         midi.read_midi(path)
 
 
-def test_a_file_with_an_impossible_key_signature_is_named(tmp_path):
+def test_the_time_before_a_meta_event_of_unknown_kind_counts(tmp_path):
+    """mido forgets it, and all that follows comes too early."""
+    path = save(tmp_path / "x.mid", [(0, on(60)), (100, tempo(500_000)), (200, off(60))])
+    content = path.read_bytes()
+    # Kind 0x0F, of no content; the rest of the tempo's bytes become events without sound.
+    other = content.replace(b"\xff\x51\x03\x07\xa1\x20", b"\xff\x0f\x03\x07\xa1\x20")
+    assert other != content
+    path.write_bytes(other)
+    assert rows(midi.read_midi(path)) == [(0.0, 1.0, 60, 64)]
+
+
+def test_a_tempo_under_which_nothing_lasts_is_refused(tmp_path):
+    """The notes under it would be left out without a word."""
+    path = save(tmp_path / "x.mid", [(0, on(60)), (50, tempo(0)), (60, on(62)), (100, off(62))])
+    with pytest.raises(InputError, match=r"x\.mid: .*a tempo of 000000 .*above 0"):
+        midi.read_midi(path)
+
+
+def test_what_notes_do_not_need_may_be_wrong(tmp_path):
     path = save(tmp_path / "x.mid", [(0, mido.MetaMessage("key_signature", key="C")), (0, on(60))])
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"\xff\x59\x02\x00\x00", b"\xff\x59\x02\x40\x07"))
-    with pytest.raises(InputError, match=r"x\.mid: expected a Standard MIDI File.*64 sharps"):
+    # 64 sharps; and a chunk that the specification wants passed over.
+    content = content.replace(b"\xff\x59\x02\x00\x00", b"\xff\x59\x02\x40\x07")
+    head, tracks = content[:14], content[14:].replace(b"\0\xff\x2f\0", b"\x63\xff\x2f\0")
+    path.write_bytes(head + b"XFIH\0\0\0\x02\0\0" + tracks + b"a program's remark")
+    assert [row[2] for row in rows(midi.read_midi(path))] == [60]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c[:-1], r"byte 22: a chunk of \d+ bytes, of which \d+ are there"),
+        (lambda c: c.replace(b"\0\1\0\1", b"\0\1\0\2", 1), "1 tracks of the 2"),
+        (lambda c: c + c[14:], "more tracks than the 1"),
+        (lambda c: c.replace(b"\x90\x3c\x40", b"\x90\x3c\xc0"), "expected 2 data bytes below 128"),
+        (lambda c: c.replace(b"\x90\x3c\x40", b"\xf4\x3c\x40"), "no message has the status 0xf4"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_its_byte(tmp_path, change, message):
+    """Read on, it would give notes that nobody played."""
+    path = save(tmp_path / "x.mid", [(0, on(60)), (100, off(60))])
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(InputError, match=rf"x\.mid: expected a Standard MIDI File.*({message})"):
+        midi.read_midi(path)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "resolution", "tempo_us"), [(0x0FFFFFF0, 100, 500_000), (0x0FFFFFF0, 1, 1)]
+)
+def test_a_piece_of_days_is_refused_before_its_beats_are_made(
+    tmp_path, ticks, resolution, tempo_us
+):
+    events = [(0, tempo(tempo_us)), (0, on(60)), (ticks, off(60))]
+    path = save(tmp_path / "x.mid", events, ticks_per_beat=resolution)
+    with pytest.raises(InputError, match=r"x\.mid: expected a piece of at most 24 hours"):
+        midi.read_midi(path)
+
+
+def test_pieces_in_one_file_are_not_played_at_once(tmp_path):
+    notes = [(0, on(60)), (100, off(60))]
+    path = save(tmp_path / "x.mid", notes, notes, kind=2)
+    with pytest.raises(InputError, match=r"x\.mid: expected a MIDI file of kind 0 or 1"):
         midi.read_midi(path)
 
 

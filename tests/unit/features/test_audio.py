@@ -1,5 +1,6 @@
 """Reading audio: every format gives the same samples, every fault its own message."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -125,6 +126,29 @@ def test_a_wav_of_unknown_length_and_chunks_of_odd_size_are_read(wav: Path) -> N
     data = b"data" + struct.pack("<I", 0xFFFFFFFF) + whole[start + 8 :]
     wav.write_bytes(whole[:start] + note + data)
     assert np.abs(read_audio(wav, 16000) - chord(16000)).max() < 5e-5
+
+
+@pytest.mark.parametrize("suffix", ["raw", "RAW"])
+def test_a_suffix_of_samples_without_a_header(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    path.write_bytes(bytes(1000))
+    with pytest.raises(InputError, match=r"this is not audio that can be read"):
+        audio_seconds(path)
+
+
+@pytest.mark.parametrize(("rate", "hours"), [(999, 0), (1_000_001, 0), (8000, 25)])
+def test_what_no_recording_is_like(wav: Path, rate: int, hours: int) -> None:
+    content = bytearray(wav.read_bytes())
+    struct.pack_into("<I", content, 24, rate)
+    if hours:
+        # All there can be of a wav of one byte a frame, its samples a hole in the file.
+        struct.pack_into("<HHIIHH", content, 20, 1, 1, rate, rate, 1, 8)
+        struct.pack_into("<I", content, 40, hours * 3600 * rate)
+    wav.write_bytes(content)
+    if hours:
+        os.truncate(wav, 44 + hours * 3600 * rate)
+    with pytest.raises(InputError, match=r"d\.wav: its header says (999 Hz|1000001 Hz|25 hours)"):
+        audio_seconds(wav)
 
 
 def test_an_empty_wav(tmp_path: Path) -> None:

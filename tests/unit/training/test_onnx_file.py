@@ -171,3 +171,14 @@ def test_a_network_that_cannot_be_exported_leaves_no_file(tmp_path, layers, erro
     with pytest.raises(error, match=r"layer 'other'|logits differ"):
         export_onnx(path, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
+def test_a_flipped_bit_of_a_weight_is_found(pair, tmp_path, place):
+    """The runtime would run it and hear something else."""
+    content = bytearray(Path(pair.onnx.path).read_bytes())
+    content[int(place * len(content))] ^= 0x40
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.onnx: not an exported model .*damaged"):
+        load_onnx(path)

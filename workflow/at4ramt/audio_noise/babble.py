@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from at4ramt.archives import REMAKE, stored_arrays
 from at4ramt.audio_noise.kinds import MIXING_RATE_HZ
 from at4ramt.errors import InputError
 from at4ramt.features.audio import read_audio
@@ -96,6 +97,6 @@ def cut_excerpts(recordings: Sequence[tuple[str, str, str]], path: str, *, seed:
 
 def read_excerpts(path: str, use: str) -> npt.NDArray[Any]:
     """Return the excerpts for one of :data:`USES`."""
-    with np.load(path) as opened:
+    with stored_arrays(path, "excerpts of recordings", REMAKE) as opened:
         chosen: npt.NDArray[Any] = opened["excerpts"][USES.index(use) :: len(USES)]
     return chosen

@@ -21,14 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from at4ramt.archives import REMAKE, stored_arrays
 from at4ramt.audio_noise.babble import read_excerpts
 from at4ramt.audio_noise.kinds import MIXING_RATE_HZ, ROOM, unit_noise, unit_reverberation
+from at4ramt.errors import InputError, told
 from at4ramt.features.audio import AudioFile, audio_blocks, open_audio
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.power import active_power
 from at4ramt.features.shards import read_features
 from at4ramt.features.stream import cqt_blocks
-from at4ramt.files import whole_file
+from at4ramt.files import parse_json, whole_file
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.lineage import check_made_with
 
@@ -201,6 +203,23 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -
         np.lib.format.write_array(opened, array, allow_pickle=False)
 
 
+def read_made_with(path: str, opened: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """Return the settings that a file of arrays was made with.
+
+    Raises:
+        InputError: if it does not say them.
+    """
+    try:
+        said = parse_json(str(opened[MADE_WITH]))
+        if isinstance(said, dict):
+            return said
+        raise ValueError(f"{MADE_WITH} is no table")
+    except ValueError as error:
+        raise InputError(
+            f"{path}: expected the settings it was made with, found none ({told(error)}). {REMAKE}"
+        ) from error
+
+
 @contextmanager
 def mixtures(path: str, config: Mapping[str, Any]) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
     """Give access to a file of :func:`mix_piece`; an array is read when it is asked for.
@@ -213,8 +232,8 @@ def mixtures(path: str, config: Mapping[str, Any]) -> Iterator[Mapping[str, npt.
         InputError: if it was made with other settings.
     """
     wanted = {name: config[name] for name in ("features", "evaluation", "noise_seed")}
-    with np.load(path) as opened:
-        check_made_with(path, {"made_with": json.loads(str(opened[MADE_WITH]))}, wanted)
+    with stored_arrays(path, "recordings in noise", REMAKE) as opened:
+        check_made_with(path, {"made_with": read_made_with(path, opened)}, wanted)
         yield opened
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from at4ramt.archives import REMAKE, stored_arrays
 from at4ramt.audio_noise.babble import read_excerpts
-from at4ramt.audio_noise.mixing import noise_of_length
+from at4ramt.audio_noise.mixing import noise_of_length, read_made_with
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.stream import cqt_blocks
 from at4ramt.files import whole_file
@@ -98,7 +99,7 @@ def read_pool(path: str, config: Mapping[str, Any]) -> Pool:
     Raises:
         InputError: if it was made with other settings than :func:`at4ramt.config.pool_config` has.
     """
-    with np.load(path) as opened:
-        check_made_with(path, {"made_with": json.loads(str(opened["made_with"]))}, config)
+    with stored_arrays(path, "a pool of noise", REMAKE) as opened:
+        check_made_with(path, {"made_with": read_made_with(path, opened)}, config)
         heard = CqtSettings.from_config(config["features"]).heard
         return Pool(str(opened["kind"]), opened["real"], opened["imag"], heard)

@@ -87,6 +87,22 @@ def find_pairs(root: str, labels: str) -> tuple[list[Recording], list[LayoutProb
     return recordings, problems
 
 
+def with_usable_names(
+    root: str, recordings: list[Recording]
+) -> tuple[list[Recording], list[LayoutProblem]]:
+    """Return the recordings whose paths Snakemake and our tables can hold, and the others."""
+    usable, problems = [], []
+    for recording in recordings:
+        paths = (recording.audio, recording.notes)
+        if odd := [path for path in paths if not _is_text(path)]:
+            problems.append(_odd_name(root, os.path.relpath(odd[0], root)))
+        elif braced := [path for path in paths if BRACES & set(path)]:
+            problems.append(_braces(root, recording.name, os.path.relpath(braced[0], root)))
+        else:
+            usable.append(recording)
+    return usable, problems
+
+
 def _preferred(written: list[str], labels: str) -> list[str]:
     """Return the notes of one kind, if a piece has both text and MIDI."""
     midi = [path for path in written if split_suffix(path)[1] in MIDI_SUFFIXES]

@@ -8,6 +8,7 @@ competitions are, by year, so an instrument here is the year's.
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 
@@ -20,7 +21,8 @@ from at4ramt.corpus.layout import (
     split_suffix,
 )
 from at4ramt.corpus.pieces import TEST, TRAINING, VALIDATION
-from at4ramt.errors import InputError, suggestion
+from at4ramt.errors import InputError, shown, suggestion, told
+from at4ramt.files import read_small
 
 PUBLISHED = "published"
 TABLE = re.compile(r"(?:.*/)?maestro-v\d+\.\d+\.\d+\.csv")
@@ -55,18 +57,25 @@ def find_maestro(root: str) -> tuple[list[Recording], list[LayoutProblem]]:
         if suffix in AUDIO_SUFFIXES
     }  # fmt: skip
     recordings, problems = [], []
+    row_of: dict[str, int] = {}
     rows = _read(path)
     for number, row in rows:
         if row["split"] not in SPLITS:
             raise InputError(
                 f"{path}, row {number}, column split: expected one of {', '.join(SPLITS)}, found "
-                f"{row['split']!r}.{suggestion(row['split'], SPLITS)} Mend the row."
+                f"{shown(row['split'])}.{suggestion(row['split'], SPLITS)} Mend the row."
             )
         audio, notes = (
             f"{folder}/{row[column]}" if folder else row[column]
             for column in ("audio_filename", "midi_filename")
         )
         name = os.path.basename(split_suffix(audio)[0])
+        if name in row_of:
+            raise InputError(
+                f"{path}, row {number}, column audio_filename: {shown(name)} is the piece of row "
+                f"{row_of[name]} already. Delete one of the rows."
+            )
+        row_of[name] = number
         audio_there = audio if audio in there else audio_of.get(split_suffix(audio)[0])
         missing = [file for file, ok in ((audio, audio_there), (notes, notes in there)) if not ok]
         if missing or audio_there is None:
@@ -75,7 +84,8 @@ def find_maestro(root: str) -> tuple[list[Recording], list[LayoutProblem]]:
                     name,
                     os.path.join(root, missing[0]),
                     "missing partner",
-                    f"{path}, row {number}: expected {' and '.join(missing)} in {root}, found no "
+                    f"{path}, row {number}: expected {told(' and '.join(missing))} in {root}, "
+                    "found no "
                     "such file. Unpack the corpus again, or exclude the piece (corpus.exclude).",
                 )
             )
@@ -85,7 +95,7 @@ def find_maestro(root: str) -> tuple[list[Recording], list[LayoutProblem]]:
             Recording(
                 name=name,
                 work=" ".join(title.split()),
-                instrument=f"Disklavier_{row['year']}",
+                instrument=f"Disklavier_{row['year'].strip()}",
                 split=SPLITS[row["split"]],
                 audio=os.path.join(root, audio_there),
                 notes=os.path.join(root, notes),
@@ -103,27 +113,29 @@ def find_maestro(root: str) -> tuple[list[Recording], list[LayoutProblem]]:
 def _read(path: str) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of the csv with their numbers; the header is row 1."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as opened:
-            reader = csv.DictReader(opened)
-            header = reader.fieldnames or []
-            for column in COLUMNS:
-                if column not in header:
-                    raise InputError(
-                        f"{path}, row 1: expected a column {column!r}, found "
-                        f"{', '.join(header) or 'none'}. Use the csv of the distribution."
-                    )
-            rows = list(enumerate(reader, start=2))
+        content = read_small(path).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(content, newline=""))
+        header = list(reader.fieldnames or [])
+        for column in COLUMNS:
+            if header.count(column) != 1:
+                raise InputError(
+                    f"{path}, row 1: expected a column {column!r}, found "
+                    f"{header.count(column) or 'none'} in {shown(header)}. Use the csv of the "
+                    "distribution."
+                )
+        rows = list(enumerate(reader, start=2))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"{path}: expected the csv of MAESTRO, could not read it ({error})."
+            f"{path}: expected the csv of MAESTRO, could not read it ({told(error)}). Download it "
+            "again."
         ) from error
     for number, row in rows:
         for column in COLUMNS:
-            wanted = r"\s*\d{4}\s*" if column == "year" else r".*\S.*"
+            wanted = r"\s*[0-9]{4}\s*" if column == "year" else r".*\S.*"
             if not re.fullmatch(wanted, row[column] or ""):
                 raise InputError(
                     f"{path}, row {number}, column {column}: expected "
-                    f"{'a year' if column == 'year' else 'a value'}, found {row[column]!r}. "
+                    f"{'a year' if column == 'year' else 'a value'}, found {shown(row[column])}. "
                     "Mend the row."
                 )
     return rows

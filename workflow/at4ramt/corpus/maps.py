@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from at4ramt.errors import InputError
-from at4ramt.files import whole_file
+from at4ramt.errors import InputError, shown, told
+from at4ramt.files import read_small, text_lines, whole_file
+from at4ramt.limits import LONGEST_HOURS, LONGEST_SECONDS, MOST_NOTES
 
 HEADER = ("OnsetTime", "OffsetTime", "MidiPitch")
 LABEL = np.dtype([("onset", "f8"), ("offset", "f8"), ("pitch", "i4")])
@@ -17,6 +19,9 @@ LABEL = np.dtype([("onset", "f8"), ("offset", "f8"), ("pitch", "i4")])
 # A label may begin this much after the last sample: MAPS's own txt and wav
 # files were made by different programs and differ by up to a frame.
 ONSET_SLACK_SECONDS = 0.05
+
+# What programs write. float() would also take 1_0 for ten, and digits of other scripts.
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.A | re.I)
 
 
 def read_notes(path: str | Path, audio_seconds: float | None = None) -> NDArray[np.void]:
@@ -26,13 +31,14 @@ def read_notes(path: str | Path, audio_seconds: float | None = None) -> NDArray[
     ``audio_seconds`` an onset must not lie behind the end of the audio.
 
     Raises:
-        InputError: naming file and line, if the file is missing, has another
-            header, not three columns, something that is no number, a negative
-            onset, an offset before its onset, a pitch that is not a whole
-            number of 0..127, or an onset after the end of the audio.
+        InputError: naming file and line, if the file is missing or too large, has
+            another header, not three columns, something that is no number, a
+            negative onset, an offset before its onset or beyond the longest
+            recording, a pitch that is not a whole number of 0..127, or an onset
+            after the end of the audio.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        lines = text_lines(read_small(path))
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: expected the notes of a piece, found no such file. "
@@ -40,14 +46,18 @@ def read_notes(path: str | Path, audio_seconds: float | None = None) -> NDArray[
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: expected a text file, could not read it ({error}). Check the file."
+            f"{path}: expected a text file, could not read it ({told(error)}). Check the file."
         ) from error
-    lines = text.splitlines()
+    if len(lines) > MOST_NOTES:
+        raise InputError(
+            f"{path}: expected at most {MOST_NOTES} notes, found {len(lines)} lines. Check that "
+            "these are the notes of one piece."
+        )
     first = tuple(lines[0].rstrip().split("\t")) if lines else ()
     if first != HEADER:
         found = lines[0].rstrip() if lines else "an empty file"
         raise InputError(
-            f"{path}, line 1: expected the header {'<TAB>'.join(HEADER)!r}, found {found!r}. "
+            f"{path}, line 1: expected the header {'<TAB>'.join(HEADER)!r}, found {shown(found)}. "
             "Use a note list in the format of MAPS."
         )
     rows = []
@@ -61,14 +71,15 @@ def read_notes(path: str | Path, audio_seconds: float | None = None) -> NDArray[
                 f"{where}: expected 3 columns (onset, offset, pitch), found {len(fields)}. "
                 "Mend the line."
             )
-        try:
-            onset, offset, pitch = (float(each) for each in fields)
-        except ValueError as error:
+        if not all(NUMBER.fullmatch(each) for each in fields):
             raise InputError(
-                f"{where}: expected three numbers, found {line.strip()!r}. Mend the line."
-            ) from error
+                f"{where}: expected three numbers, found {shown(line.strip())}. Mend the line."
+            )
+        onset, offset, pitch = (float(each) for each in fields)
         if not (math.isfinite(onset) and math.isfinite(offset)):
-            raise InputError(f"{where}: expected finite times, found {line.strip()!r}. Mend it.")
+            raise InputError(
+                f"{where}: expected finite times, found {shown(line.strip())}. Mend it."
+            )
         if onset < 0:
             raise InputError(
                 f"{where}: expected an onset of 0 s or later, found {onset:g} s. Mend the line."
@@ -78,10 +89,15 @@ def read_notes(path: str | Path, audio_seconds: float | None = None) -> NDArray[
                 f"{where}: expected an offset after the onset, found a duration of "
                 f"{offset - onset:g} s. Mend the line."
             )
+        if offset > LONGEST_SECONDS:
+            raise InputError(
+                f"{where}: expected times of at most {LONGEST_HOURS} hours, found an offset of "
+                f"{offset:g} s. Mend the line."
+            )
         if not pitch.is_integer() or not 0 <= pitch <= 127:
             raise InputError(
-                f"{where}: expected a MIDI pitch, a whole number of 0 to 127, found {fields[2]}. "
-                "Mend the line."
+                f"{where}: expected a MIDI pitch, a whole number of 0 to 127, found "
+                f"{fields[2][:20]}. Mend the line."
             )
         if audio_seconds is not None and onset > audio_seconds + ONSET_SLACK_SECONDS:
             raise InputError(

@@ -13,8 +13,9 @@ import re
 import zipfile
 from collections import Counter
 
+from at4ramt.archives import UNREADABLE
 from at4ramt.corpus.layout import LayoutProblem, Recording, list_files, split_suffix
-from at4ramt.errors import InputError
+from at4ramt.errors import InputError, told
 
 INSTRUMENTS = (
     "AkPnBcht", "AkPnBsdf", "AkPnCGdD", "AkPnStgb", "ENSTDkAm", "ENSTDkCl", "SptkBGAm", "SptkBGCl",
@@ -98,10 +99,10 @@ def _note_members(pieces: Files, archive: str) -> list[LayoutProblem]:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = sorted(name for name in opened.namelist() if "MAPS_MUS-" in name)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         message = (
-            f"{archive}: expected a zip of MAPS, it cannot be read ({error}). Download it again, "
-            "or move it elsewhere."
+            f"{archive}: expected a zip of MAPS, it cannot be read ({told(error)}). Download it "
+            "again, or move it elsewhere."
         )
         return [LayoutProblem("", archive, "unreadable", message)]
     for member in members:

@@ -8,21 +8,26 @@ is damped, which is what MAPS labels.
 
 from __future__ import annotations
 
-import io
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from at4ramt.errors import InputError
-from at4ramt.files import whole_file
+from at4ramt.corpus.midi_file import MidiFile, read_events
+from at4ramt.errors import InputError, told
+from at4ramt.files import read_small, whole_file
+from at4ramt.limits import LARGEST_MIDI_BYTES, LONGEST_HOURS, LONGEST_SECONDS, MOST_QUARTERS
 
 logger = logging.getLogger("at4ramt.midi")
 
 NOTE = np.dtype([("onset", "f8"), ("offset", "f8"), ("pitch", "i4"), ("velocity", "i4")])
+
+# The upper halves of status bytes.
+NOTE_OFF, NOTE_ON, CONTROL, PROGRAM = 0x8, 0x9, 0xB, 0xC
+SEQUENCES = 2
+"""The kind of MIDI file whose tracks are played one after the other."""
 
 SUSTAIN_CONTROLLER = 64
 PEDAL_DOWN = 64
@@ -159,53 +164,48 @@ def read_midi(source: str | Path | bytes, name: str | None = None) -> Performanc
     which no channel is a piano's is taken as it is.
 
     Raises:
-        InputError: the file cannot be read as MIDI, or counts time in SMPTE
-            frames, or has no note.
+        InputError: the file cannot be read as MIDI, counts time in SMPTE frames,
+            holds pieces to be played one after the other, lasts longer than any
+            recording, or has no note.
     """
-    import mido
-    from mido.midifiles.meta import KeySignatureError
-
     label = name or (str(source) if not isinstance(source, bytes) else "MIDI file")
-    opened: BinaryIO
     try:
-        opened = io.BytesIO(source if isinstance(source, bytes) else Path(source).read_bytes())
-        content = mido.MidiFile(file=opened, clip=True)
-    except (OSError, EOFError, ValueError, IndexError, KeyError, KeySignatureError) as error:
+        data = source if isinstance(source, bytes) else read_small(source, LARGEST_MIDI_BYTES)
+        if len(data) > LARGEST_MIDI_BYTES:
+            raise ValueError(
+                f"it is {len(data)} bytes large; at most {LARGEST_MIDI_BYTES} are read"
+            )
+        content = read_events(data)
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{label}: expected a Standard MIDI File, found something unreadable "
-            f"({str(error) or type(error).__name__}). Check that the file is whole."
+            f"({told(error)}). Check that the file is whole."
         ) from error
-    if content.ticks_per_beat <= 0 or content.ticks_per_beat >= 0x8000:
-        raise InputError(
-            f"{label}: time is counted in SMPTE frames, expected ticks a beat. "
-            "Export the file with metrical time."
-        )
+    _check_kind(label, content)
     changes: list[tuple[int, int]] = []
     pedal: list[tuple[int, int, int, int]] = []
     ons: dict[tuple[int, int], dict[int, list[int]]] = {}
     offs: dict[tuple[int, int], dict[int, int]] = {}
     programs: dict[int, set[int]] = {}
-    end = 0
     for number, track in enumerate(content.tracks):
-        tick = 0
-        for message in track:
-            tick += message.time
-            if message.type == "set_tempo":
-                changes.append((tick, message.tempo))
-            elif message.is_meta or getattr(message, "channel", DRUM_CHANNEL) == DRUM_CHANNEL:
+        changes += track.tempos
+        for tick, status, first, second in track.events:
+            kind, channel = status >> 4, status & 0xF
+            if channel == DRUM_CHANNEL:
                 continue
-            elif message.type in ("note_on", "note_off"):
-                key = (message.channel, message.note)
-                if message.type == "note_on" and message.velocity > 0:
-                    ons.setdefault(key, {}).setdefault(tick, []).append(message.velocity)
+            if kind in (NOTE_OFF, NOTE_ON):
+                key = (channel, first)
+                if kind == NOTE_ON and second > 0:
+                    ons.setdefault(key, {}).setdefault(tick, []).append(second)
                 else:
                     of_key = offs.setdefault(key, {})
                     of_key[tick] = of_key.get(tick, 0) + 1
-            elif message.type == "control_change" and message.control == SUSTAIN_CONTROLLER:
-                pedal.append((tick, number, message.channel, message.value))
-            elif message.type == "program_change":
-                programs.setdefault(message.channel, set()).add(message.program)
-        end = max(end, tick)
+            elif kind == CONTROL and first == SUSTAIN_CONTROLLER:
+                pedal.append((tick, number, channel, second))
+            elif kind == PROGRAM:
+                programs.setdefault(channel, set()).add(first)
+    end = max((track.end for track in content.tracks), default=0)
+    _check_length(label, changes, end, content.division)
 
     others = _other_instruments({channel for channel, _ in ons}, programs)
     if others:
@@ -223,7 +223,7 @@ def read_midi(source: str | Path | bytes, name: str | None = None) -> Performanc
         for on, off, velocity in _pair(starts, offs.get((channel, pitch), {}), end)
     ]
     ticks = np.array([note[:2] for note in found], dtype=np.int64).reshape(-1, 2)
-    seconds = _seconds_of_ticks(changes, ticks.ravel(), content.ticks_per_beat).reshape(-1, 2)
+    seconds = _seconds_of_ticks(changes, ticks.ravel(), content.division).reshape(-1, 2)
     notes = np.zeros(len(found), NOTE)
     notes["onset"], notes["offset"] = seconds.T
     notes["pitch"] = [note[2] for note in found]
@@ -237,7 +237,7 @@ def read_midi(source: str | Path | bytes, name: str | None = None) -> Performanc
 
     pedal.sort(key=lambda event: event[:2])
     pedal_ticks = np.array([event[0] for event in pedal] + [end], dtype=np.int64)
-    pedal_seconds = _seconds_of_ticks(changes, pedal_ticks, content.ticks_per_beat)
+    pedal_seconds = _seconds_of_ticks(changes, pedal_ticks, content.division)
     strokes = pedal_strokes(
         [
             (float(at), event[2], event[3])
@@ -246,11 +246,34 @@ def read_midi(source: str | Path | bytes, name: str | None = None) -> Performanc
         float(pedal_seconds[-1]),
     )
     beats = _seconds_of_ticks(
-        changes,
-        np.arange(0, end + 1, content.ticks_per_beat, dtype=np.int64),
-        content.ticks_per_beat,
+        changes, np.arange(0, end + 1, content.division, dtype=np.int64), content.division
     )
     return Performance(notes, strokes, beats)
+
+
+def _check_kind(label: str, content: MidiFile) -> None:
+    if content.division == 0 or content.division >= 0x8000:
+        raise InputError(
+            f"{label}: time is counted in SMPTE frames, expected ticks a beat. "
+            "Export the file with metrical time."
+        )
+    if content.kind == SEQUENCES and len(content.tracks) > 1:
+        raise InputError(
+            f"{label}: expected a MIDI file of kind 0 or 1, found kind 2, whose "
+            f"{len(content.tracks)} tracks are pieces of their own. Export the piece alone."
+        )
+
+
+def _check_length(label: str, changes: list[tuple[int, int]], end: int, division: int) -> None:
+    """Refuse what would last for days: it is damaged, and would fill the memory with its beats."""
+    quarters = end // division
+    seconds = float(_seconds_of_ticks(changes, np.array([end], np.int64), division)[0])
+    if seconds > LONGEST_SECONDS or quarters > MOST_QUARTERS:
+        raise InputError(
+            f"{label}: expected a piece of at most {LONGEST_HOURS} hours and {MOST_QUARTERS} "
+            f"quarters, found one of {seconds / 3600:.1f} hours and {quarters} quarters. Check "
+            "that the file is whole."
+        )
 
 
 def _other_instruments(channels: set[int], programs: dict[int, set[int]]) -> set[int]:

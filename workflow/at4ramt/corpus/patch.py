@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from at4ramt.errors import InputError
+from at4ramt.errors import InputError, told
+from at4ramt.limits import SAMPLE_RATES_HZ
 
 MAGIC = b"GF1PATCH1"
 HEADER_BYTES, COUNT_BYTE = 239, 198
@@ -21,6 +22,8 @@ HEADER_BYTES, COUNT_BYTE = 239, 198
 # in millihertz; then tuning, pan, envelope and vibrato, which are not used; what the bits say.
 RECORDING = struct.Struct("<7sBIIIHIIIhB18sB40s")
 BITS_16, UNSIGNED, LOOPED, BACK_AND_FORTH, BACKWARD = 1, 2, 4, 8, 16
+LOWEST_HZ, HIGHEST_HZ = 8.0, 13_000.0
+"""Those of MIDI's first and last pitch."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,26 @@ def read_patch(data: bytes, name: str) -> list[PatchRecording]:
             position += RECORDING.size
             audio = np.frombuffer(data, "<i2", size // 2, position)
             position += size
-            found.append(PatchRecording(audio, rate, root / 1000, (start // 2, end // 2)))
+            recording = PatchRecording(audio, rate, root / 1000, (start // 2, end // 2))
+            _check(recording)
+            found.append(recording)
+        if not found:
+            raise ValueError("no recording is in it")
     except (IndexError, struct.error, ValueError) as error:
         raise InputError(
-            f"{name}: expected a GUS patch, found something else ({error}). "
+            f"{name}: expected a GUS patch, found something else ({told(error)}). "
             "Fetch the archive again."
         ) from error
     return found
+
+
+def _check(recording: PatchRecording) -> None:
+    """Refuse what cannot be played; raises ValueError."""
+    start, end = recording.loop
+    frames = len(recording.audio)
+    if not 0 <= start < end <= frames:
+        raise ValueError(f"a loop from {start} to {end} in a recording of {frames} frames")
+    if not SAMPLE_RATES_HZ[0] <= recording.rate <= SAMPLE_RATES_HZ[1]:
+        raise ValueError(f"a rate of {recording.rate} Hz")
+    if not LOWEST_HZ <= recording.hertz <= HIGHEST_HZ:
+        raise ValueError(f"a note of {recording.hertz:g} Hz")

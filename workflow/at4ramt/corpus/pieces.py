@@ -7,15 +7,20 @@ describes a row. Rows are counted as a text editor does: the header is row 1.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from at4ramt.corpus.variations import draw_variation
-from at4ramt.errors import InputError, suggestion
+from at4ramt.errors import InputError, shown, suggestion, told
+from at4ramt.files import read_small, text_lines
+from at4ramt.limits import MOST_ROWS
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 
@@ -28,6 +33,7 @@ NEEDED_SPLITS = (TRAINING, VALIDATION, TEST)
 SHARING = frozenset({TEST, UNSEEN})
 
 
+@cache
 def _schema(table: str) -> dict[str, Any]:
     import yaml
 
@@ -36,15 +42,19 @@ def _schema(table: str) -> dict[str, Any]:
     return content
 
 
+# Python would also take 1_0 for ten, digits of other scripts, and nan, which no bound is above.
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+
+
 def _convert(text: str, kind: str) -> Any:
     """Return a cell as its schema's type, or as it is if it is none (the schema then says so)."""
     if kind == "boolean":
         return {"true": True, "false": False}.get(text, text)
-    if kind in ("number", "integer"):
-        try:
-            return int(text) if kind == "integer" else float(text)
-        except ValueError:
-            return text
+    if kind == "integer" and WHOLE.fullmatch(text):
+        return int(text)
+    if kind == "number" and NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        return float(text)
     return text
 
 
@@ -64,19 +74,27 @@ def read_table(path: str | Path, table: str) -> pd.DataFrame:
     schema = _schema(table)
     properties: dict[str, Any] = schema["properties"]
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = text_lines(read_small(path))
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: expected the table of {table}, found no such file. Name an existing one "
             f"under corpus in the configuration."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a text file, could not read it ({error}).") from error
+        raise InputError(
+            f"{path}: expected a text file, could not read it ({told(error)}). Save it anew "
+            "as UTF-8."
+        ) from error
+    if len(lines) > MOST_ROWS:
+        raise InputError(
+            f"{path}: expected at most {MOST_ROWS} rows, found {len(lines)}. Check that this is "
+            f"the table of {table}."
+        )
     header = lines[0].split("\t") if lines else []
     for column in header:
         if column not in properties:
             raise InputError(
-                f"{path}, row 1: unknown column {column!r}.{suggestion(column, properties)} "
+                f"{path}, row 1: unknown column {shown(column)}.{suggestion(column, properties)} "
                 f"Expected the columns {', '.join(properties)}, tab-separated."
             )
         if header.count(column) > 1:
@@ -110,7 +128,7 @@ def read_table(path: str | Path, table: str) -> pd.DataFrame:
             choices = properties[column].get("enum", [])
             hint = suggestion(str(row[column]), choices) if choices else ""
             raise InputError(
-                f"{path}, row {number}, column {column}: found {json.dumps(row[column])}, "
+                f"{path}, row {number}, column {column}: found {json.dumps(row[column])[:240]}, "
                 f"expected: {wanted}{hint} Mend the cell."
             )
         rows.append(row)
@@ -128,8 +146,8 @@ def read_table(path: str | Path, table: str) -> pd.DataFrame:
         value = content.loc[doubled[0], name]
         first = content.index[content[name] == value][0]
         raise InputError(
-            f"{path}, row {doubled[0]}, column {name}: {value!r} stands in row {first} already. "
-            "Delete or rename one of them."
+            f"{path}, row {doubled[0]}, column {name}: {shown(value)} stands in row {first} "
+            "already. Delete or rename one of them."
         )
     return content
 
@@ -146,7 +164,7 @@ def _check_known(
         for each in value.split(","):
             if each not in known:
                 raise InputError(
-                    f"{path}, row {number}, column {column}: {each!r} is not in the table of "
+                    f"{path}, row {number}, column {column}: {shown(each)} is not in the table of "
                     f"{other}.{suggestion(each, known)} Add it there, or mend the cell."
                 )
 
@@ -245,7 +263,7 @@ def read_pieces(path: str | Path, works: pd.DataFrame, instruments: pd.DataFrame
             raise InputError(
                 f"{path}, row {number}, column piece: expected "
                 f"MAPS_MUS-{work}-<number>_{instrument}, as the row's work and instrument say, "
-                f"found {piece!r}. Rename the piece."
+                f"found {shown(piece)}. Rename the piece."
             )
         held_out = bool(instruments.loc[instrument, "held_out"])
         if held_out and row["split"] not in (UNSEEN, VALIDATION):

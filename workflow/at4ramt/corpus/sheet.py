@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 
 from at4ramt.corpus.layout import LayoutProblem, Recording, piece_names, same_name, split_suffix
 from at4ramt.corpus.pieces import SPLITS
-from at4ramt.errors import InputError, suggestion
+from at4ramt.errors import InputError, shown, suggestion, told
+from at4ramt.files import read_small
+from at4ramt.limits import MOST_ROWS
 
 COLUMNS = ("name", "split", "work", "instrument")
 
@@ -44,19 +47,19 @@ def apply_sheet(
         name = called.get(written) or called.get(split_suffix(written)[0])
         if name is None:
             raise InputError(
-                f"{path}, row {number}, column name: no piece is called {row['name']!r}."
+                f"{path}, row {number}, column name: no piece is called {shown(row['name'])}."
                 f"{suggestion(written, own)} Expected a name as {next(iter(own), '')!r} is."
             )
         if name in first_row:
             raise InputError(
-                f"{path}, row {number}, column name: {row['name']!r} stands in row "
+                f"{path}, row {number}, column name: {shown(row['name'])} stands in row "
                 f"{first_row[name]} already. Delete one of them."
             )
         first_row[name] = number
         if "split" in row and row["split"] not in SPLITS:
             raise InputError(
                 f"{path}, row {number}, column split: expected one of {', '.join(SPLITS)}, found "
-                f"{row['split']!r}.{suggestion(row['split'], SPLITS)} Mend the cell."
+                f"{shown(row['split'])}.{suggestion(row['split'], SPLITS)} Mend the cell."
             )
         if name in by_name:
             cells = {column: row[column] for column in COLUMNS[1:] if column in row}
@@ -80,8 +83,8 @@ def _read(path: str) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a sheet with their numbers; the header is row 1."""
     delimiter = "\t" if split_suffix(path)[1] == ".tsv" else ","
     try:
-        with open(path, encoding="utf-8-sig", newline="") as opened:
-            lines = list(csv.reader(opened, delimiter=delimiter))
+        content = read_small(path).decode("utf-8-sig")
+        lines = list(csv.reader(io.StringIO(content, newline=""), delimiter=delimiter))
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: expected the sheet that corpus.split names, found no such file in "
@@ -89,14 +92,19 @@ def _read(path: str) -> list[tuple[int, dict[str, str]]]:
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"{path}: expected a table in UTF-8, could not read it ({error}). Save it anew."
+            f"{path}: expected a table in UTF-8, could not read it ({told(error)}). Save it anew."
         ) from error
+    if len(lines) > MOST_ROWS:
+        raise InputError(
+            f"{path}: expected at most {MOST_ROWS} rows, found {len(lines)}. Check that this is "
+            "the sheet of splits."
+        )
     header = [cell.strip() for cell in lines[0]] if lines else []
     for column in header:
         if column not in COLUMNS or header.count(column) > 1:
             raise InputError(
                 f"{path}, row 1: {'unknown' if column not in COLUMNS else 'doubled'} column "
-                f"{column!r}.{suggestion(column, COLUMNS)} Expected {', '.join(COLUMNS)}, "
+                f"{shown(column)}.{suggestion(column, COLUMNS)} Expected {', '.join(COLUMNS)}, "
                 f"separated by {'tabs' if delimiter == chr(9) else 'commas'}."
             )
     if "name" not in header:
@@ -111,7 +119,7 @@ def _read(path: str) -> list[tuple[int, dict[str, str]]]:
         if len(cells) != len(header) or not all(cells):
             raise InputError(
                 f"{path}, row {number}: expected {len(header)} cells, none of them empty, found "
-                f"{cells}. Mend the row."
+                f"{shown(cells)}. Mend the row."
             )
         rows.append((number, dict(zip(header, cells, strict=True))))
     return rows

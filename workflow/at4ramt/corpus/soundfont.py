@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from at4ramt.errors import InputError
+from at4ramt.errors import InputError, told
+from at4ramt.limits import SAMPLE_RATES_HZ
 
 # Generators that we read, by the specification's numbers (8.1.2).
 FILTER_CUTOFF, FILTER_RESONANCE, ENVELOPE_TO_CUTOFF = 8, 9, 11
@@ -65,6 +66,11 @@ ONLY_INSTRUMENT = {
     ROOT_KEY,
     INSTRUMENT,
 }
+
+# A zone has each generator once, and there are 61; a preset has a zone for each range of keys.
+# In a hostile font a thousand zones have the same thousand generators each.
+MOST_OF_A_ZONE, MOST_ZONES = 256, 8192
+LONGEST_SAMPLE_SECONDS = 300
 
 # (source, destination, amount, amount source, transform): velocity to
 # attenuation, the first of the default modulators (8.4.1). The second, velocity
@@ -214,25 +220,33 @@ def _records(chunk: bytes, layout: str) -> list[tuple[Any, ...]]:
     return list(struct.iter_unpack("<" + layout, chunk))
 
 
-def _zone_lists(
-    chunks: dict[str, bytes], kind: str, first: int, stop: int
-) -> list[tuple[dict[int, int], list[Modulator]]]:
-    """Return (generators, modulators) of the bags ``first`` to ``stop``; ``kind`` is p or i."""
-    bags = _records(chunks[f"{kind}bag"], "HH")
-    generators = _records(chunks[f"{kind}gen"], "HH")
-    modulators = _records(chunks[f"{kind}mod"], "HHhHH")
-    zones = []
-    for bag in range(first, stop):
-        values = {}
-        for number, raw in generators[bags[bag][0] : bags[bag + 1][0]]:
-            signed = raw - 0x10000 if raw >= 0x8000 else raw
-            unsigned = (KEY_RANGE, VELOCITY_RANGE, SAMPLE, INSTRUMENT, LOOP_MODE)
-            values[number] = raw if number in unsigned else signed
-        acting: list[Modulator] = [
-            (m[0], m[1], m[2], m[3], m[4]) for m in modulators[bags[bag][1] : bags[bag + 1][1]]
-        ]
-        zones.append((values, acting))
-    return zones
+class _Zones:
+    """The bags, generators and modulators of a font's presets (``p``) or instruments (``i``)."""
+
+    def __init__(self, chunks: dict[str, bytes], kind: str) -> None:
+        self._bags = _records(chunks[f"{kind}bag"], "HH")
+        self._generators = _records(chunks[f"{kind}gen"], "HH")
+        self._modulators = _records(chunks[f"{kind}mod"], "HHhHH")
+
+    def between(self, first: int, stop: int) -> list[tuple[dict[int, int], list[Modulator]]]:
+        """Return (generators, modulators) of the bags ``first`` to ``stop``."""
+        if stop - first > MOST_ZONES:
+            raise ValueError(f"{stop - first} zones; expected at most {MOST_ZONES}")
+        zones = []
+        for bag in range(first, stop):
+            (generator, modulator), (next_generator, next_modulator) = self._bags[bag : bag + 2]
+            if max(next_generator - generator, next_modulator - modulator) > MOST_OF_A_ZONE:
+                raise ValueError(f"a zone of more than {MOST_OF_A_ZONE} generators or modulators")
+            values = {}
+            for number, raw in self._generators[generator:next_generator]:
+                signed = raw - 0x10000 if raw >= 0x8000 else raw
+                unsigned = (KEY_RANGE, VELOCITY_RANGE, SAMPLE, INSTRUMENT, LOOP_MODE)
+                values[number] = raw if number in unsigned else signed
+            acting: list[Modulator] = [
+                (m[0], m[1], m[2], m[3], m[4]) for m in self._modulators[modulator:next_modulator]
+            ]
+            zones.append((values, acting))
+        return zones
 
 
 def _identity(modulator: Modulator) -> tuple[int, int, int, int]:
@@ -274,12 +288,18 @@ def _read_sample(chunks: dict[str, bytes], number: int, header: tuple[Any, ...])
     if kind & 16:
         import soundfile
 
-        audio, rate = soundfile.read(io.BytesIO(pool[start:end]), dtype="int16", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(pool[start:end])) as opened:
+            rate = opened.samplerate
+            if opened.channels > 2:
+                raise ValueError(f"a recording of {opened.channels} channels")
+            audio = opened.read(LONGEST_SAMPLE_SECONDS * rate, dtype="int16", always_2d=True)
         recorded = audio[:, 0]
         loop = (loop_start, loop_end)
     else:
         recorded = np.frombuffer(pool[2 * start : 2 * end], dtype="<i2")
         loop = (loop_start - start, loop_end - start)
+    if len(recorded) == 0 or not SAMPLE_RATES_HZ[0] <= rate <= SAMPLE_RATES_HZ[1]:
+        raise ValueError(f"recording {number}: {len(recorded)} frames at {rate} Hz")
     return FontSample(
         name.split(b"\0")[0].decode("latin-1"),
         np.ascontiguousarray(recorded),
@@ -315,7 +335,9 @@ def read_preset(data: bytes, name: str, program: int = 0, bank: int = 0) -> Pres
         number = wanted[0]
         preset = Preset(headers[number][0].split(b"\0")[0].decode("latin-1"))
         global_preset: tuple[dict[int, int], list[Modulator]] = ({}, [])
-        outer = _zone_lists(chunks, "p", headers[number][3], headers[number + 1][3])
+        presets, inside = _Zones(chunks, "p"), _Zones(chunks, "i")
+        outer = presets.between(headers[number][3], headers[number + 1][3])
+        looked_at = 0
         for values, modulators in outer:
             if INSTRUMENT not in values:
                 global_preset = (values, modulators)
@@ -324,9 +346,10 @@ def read_preset(data: bytes, name: str, program: int = 0, bank: int = 0) -> Pres
             outer_modulators = _replace(global_preset[1], modulators)
             instrument = values[INSTRUMENT]
             global_zone: tuple[dict[int, int], list[Modulator]] = ({}, [])
-            inner = _zone_lists(
-                chunks, "i", instruments[instrument][1], instruments[instrument + 1][1]
-            )
+            inner = inside.between(instruments[instrument][1], instruments[instrument + 1][1])
+            looked_at += len(inner)
+            if looked_at > MOST_ZONES:
+                raise ValueError(f"more than {MOST_ZONES} zones")
             for inner_values, inner_modulators in inner:
                 if SAMPLE not in inner_values:
                     global_zone = (inner_values, inner_modulators)
@@ -355,7 +378,7 @@ def read_preset(data: bytes, name: str, program: int = 0, bank: int = 0) -> Pres
                     preset.samples[sample] = _read_sample(chunks, sample, samples[sample])
     except (KeyError, IndexError, struct.error, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{name}: expected an SF2 or SF3 sound font, found something else ({error}). "
+            f"{name}: expected an SF2 or SF3 sound font, found something else ({told(error)}). "
             "Fetch the archive again."
         ) from error
     return preset

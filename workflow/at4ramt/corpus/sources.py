@@ -18,14 +18,14 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from at4ramt.errors import InputError, suggestion
+from at4ramt.archives import UNREADABLE, tar_files, zip_content
+from at4ramt.errors import InputError, suggestion, told
 from at4ramt.files import file_digest
 
 logger = logging.getLogger("at4ramt.sources")
@@ -82,21 +82,20 @@ def read_member(archive: str | Path, member: str) -> bytes:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
-                return packed.read(member)
-        with tarfile.open(archive, "r:gz") as opened:
-            content = opened.extractfile(member)
-            if content is None:
-                raise KeyError(member)
-            return content.read()
+                return zip_content(packed, member)
+        for name, content in tar_files(archive):
+            if name == member:
+                return content.read()
+        raise KeyError(member)
     except KeyError as error:
         raise InputError(
             f"{archive}: expected the file {member!r} inside, found none. Check the column "
             "member of the works table and the version in the sources table."
         ) from error
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(
-            f"{archive}: expected an archive, could not read it ({error}). Delete the file; the "
-            "next run fetches it again."
+            f"{archive}: expected an archive, could not read it ({told(error)}). Delete the file; "
+            "the next run fetches it again."
         ) from error
 
 

@@ -149,9 +149,12 @@ def _found(kind: str, corpus: Mapping[str, Any]) -> tuple[list[Recording], list[
             "Snakemake sees a wildcard. Rename the folder, or link to it."
         )
     if kind == "maestro":
-        return maestro.find_maestro(root)
-    find = maps_layout.find_maps if kind == "maps" else folder.find_pairs
-    return find(root, corpus["labels"])
+        found, problems = maestro.find_maestro(root)
+    else:
+        find = maps_layout.find_maps if kind == "maps" else folder.find_pairs
+        found, problems = find(root, corpus["labels"])
+    found, unusable = folder.with_usable_names(root, found)
+    return found, problems + unusable
 
 
 def _with_splits(

@@ -10,7 +10,6 @@ with the weights as HDF5, so neither Keras nor TensorFlow is needed.
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -21,8 +20,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from at4ramt.errors import InputError
-from at4ramt.files import whole_file
+from at4ramt.archives import UNREADABLE, zip_content
+from at4ramt.errors import InputError, told
+from at4ramt.files import parse_json, whole_file
 from at4ramt.seeds import purpose_seed
 
 Model = tuple[str, int, int]
@@ -42,14 +42,14 @@ def read_weights(path: str | Path) -> dict[str, list[NDArray[np.float32]]]:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            layers = json.loads(archive.read("config.json"))["config"]["layers"]
-            stored = io.BytesIO(archive.read("model.weights.h5"))
-    except (OSError, zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
+            layers = parse_json(zip_content(archive, "config.json"))["config"]["layers"]
+            order = {layer["config"]["name"]: place for place, layer in enumerate(layers)}
+            stored = io.BytesIO(zip_content(archive, "model.weights.h5"))
+    except (*UNREADABLE, TypeError) as error:
         raise InputError(
-            f"{path}: cannot be read as a model ({error}); expected a .keras archive of this "
+            f"{path}: cannot be read as a model ({told(error)}); expected a .keras archive of this "
             "workflow; delete it and run snakemake again"
         ) from error
-    order = {layer["config"]["name"]: place for place, layer in enumerate(layers)}
     found: dict[str, list[NDArray[np.float32]]] = {}
 
     def take(name: str, group: Any) -> None:
@@ -61,8 +61,15 @@ def read_weights(path: str | Path) -> dict[str, list[NDArray[np.float32]]]:
         if values:
             found[str(group.attrs.get("name", name.removesuffix("/vars")))] = values
 
-    with h5py.File(stored) as file:
-        file["layers"].visititems(take)
+    try:
+        with h5py.File(stored) as file:
+            file["layers"].visititems(take)
+    # h5py tells what is damaged by whatever its C library meets.
+    except Exception as error:
+        raise InputError(
+            f"{path}: its weights cannot be read ({told(error)}); expected a .keras archive of "
+            "this workflow; delete it and run snakemake again"
+        ) from error
     if not found:
         raise InputError(
             f"{path}: no layer of it has weights; expected those of {', '.join(order)}; delete it "

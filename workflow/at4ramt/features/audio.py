@@ -20,8 +20,9 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from at4ramt.errors import InputError
+from at4ramt.errors import InputError, told
 from at4ramt.files import file_of, open_member
+from at4ramt.limits import LONGEST_HOURS, LONGEST_SECONDS, SAMPLE_RATES_HZ
 
 SILENT_PEAK = 1e-6
 """Peaks below this, of a full scale of 1, are silence: a fiftieth of a 16-bit step."""
@@ -33,6 +34,14 @@ LARGEST_PEAK = 10.0
 """Float files may pass full scale a little; a peak above this means integers stored as floats."""
 
 BLOCK_FRAMES = 1 << 18
+BLOCK_SAMPLES = 2 * BLOCK_FRAMES
+"""Samples of a block, of all channels together, at most: two megabytes."""
+
+MOST_CHUNKS = 10_000
+"""Chunks of a wav before its samples: some programs write dozens."""
+
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+"""What a wav calls its formats without compression, in which each frame has as many bytes."""
 
 # Sizes that a program writes which streams a wav without knowing its length.
 UNKNOWN_SIZES = (0, 0xFFFFFFFF)
@@ -70,11 +79,14 @@ class AudioFile:
             InputError: if a sample is no number, or the samples end early.
         """
         frames = 0
+        length = min(BLOCK_FRAMES, max(1, BLOCK_SAMPLES // self.channels))
         try:
             with soundfile.SoundFile(self.path) as opened:
-                for block in opened.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True):
+                for block in opened.blocks(length, dtype="float32", always_2d=True):
                     # A NaN or an infinity makes the sum one, so one number tells of a block.
-                    if not np.isfinite(block.sum(dtype=np.float64)):
+                    with np.errstate(invalid="ignore"):
+                        total = block.sum(dtype=np.float64)
+                    if not np.isfinite(total):
                         bad = frames + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
                         raise InputError(
                             f"{self.name}: sample {bad} ({bad / self.sample_rate_hz:.3f} s) is not "
@@ -85,8 +97,8 @@ class AudioFile:
                     yield block
         except soundfile.LibsndfileError as error:
             raise InputError(
-                f"{self.name}: reading stopped after {frames} of {self.frames} samples ({error}); "
-                "the file is truncated or damaged; copy it anew from its source"
+                f"{self.name}: reading stopped after {frames} of {self.frames} samples "
+                f"({told(error)}); the file is truncated or damaged; copy it anew from its source"
             ) from error
         if frames < self.frames:
             raise _truncated(self.name, f"{self.frames} samples", f"{frames}")
@@ -193,8 +205,8 @@ def audio_seconds(path: str | Path, member: str = "") -> float:
     if member:
         with open_member(path, member) as (opened, size):
             wav = _riff(opened, size)
-        if wav is not None and 0 < wav.promised <= wav.present and wav.bytes_per_second:
-            return wav.promised / wav.bytes_per_second
+        if wav is not None and wav.seconds is not None:
+            return wav.seconds
     with open_audio(path, member) as audio:
         return audio.seconds
 
@@ -233,17 +245,30 @@ def _inspect(path: Path, name: str) -> AudioFile:
         raise _truncated(name, f"{wav.promised} bytes of samples", f"{wav.present}")
     try:
         info: Any = soundfile.info(path)
-    except soundfile.LibsndfileError as error:
+    # A TypeError of a suffix that soundfile takes for samples without a header.
+    except (soundfile.SoundFileError, TypeError, ValueError) as error:
         raise InputError(
-            f"{name}: this is not audio that can be read ({error}); expected a wav or another "
-            "format that libsndfile reads; convert the file to wav"
+            f"{name}: this is not audio that can be read ({told(error)}); expected a wav or "
+            "another format that libsndfile reads; convert the file to wav"
         ) from error
     if info.frames == 0:
         raise InputError(
             f"{name}: the audio has no samples; expected a piano recording; "
             "replace the file or exclude its piece (corpus.exclude)"
         )
-    return AudioFile(path, name, int(info.samplerate), int(info.channels), int(info.frames))
+    audio = AudioFile(path, name, int(info.samplerate), int(info.channels), int(info.frames))
+    slowest, fastest = SAMPLE_RATES_HZ
+    if not slowest <= audio.sample_rate_hz <= fastest:
+        raise InputError(
+            f"{name}: its header says {audio.sample_rate_hz} Hz; expected a rate of {slowest} to "
+            f"{fastest} Hz; write the file anew from its source"
+        )
+    if audio.seconds > LONGEST_SECONDS:
+        raise InputError(
+            f"{name}: its header says {audio.seconds / 3600:.0f} hours; expected at most "
+            f"{LONGEST_HOURS}; cut the recording in parts, or write it anew from its source"
+        )
+    return audio
 
 
 def _truncated(name: str, expected: str, found: str) -> InputError:
@@ -255,11 +280,15 @@ def _truncated(name: str, expected: str, found: str) -> InputError:
 
 @dataclass(frozen=True)
 class _Wav:
-    """What the chunks of a wav say: the bytes of samples promised and present, and their rate."""
+    """What the chunks of a wav say: the bytes of samples promised and present.
+
+    ``seconds`` is its length if every byte of it is there and every frame has as many, and its
+    numbers agree with each other; None leaves it to libsndfile to say.
+    """
 
     promised: int
     present: int
-    bytes_per_second: int
+    seconds: float | None = None
 
 
 def _riff(opened: IO[bytes], size: int) -> _Wav | None:
@@ -272,18 +301,40 @@ def _riff(opened: IO[bytes], size: int) -> _Wav | None:
     if header[:4] not in (b"RIFF", b"RF64") or header[8:12] != b"WAVE":
         return None
     long_data_size: int | None = None
-    bytes_per_second = 0
-    while len(head := opened.read(8)) == 8:
+    form: tuple[int, ...] = ()
+    for _ in range(MOST_CHUNKS):
+        head = opened.read(8)
+        if len(head) < 8:
+            break
         name, length = head[:4], struct.unpack("<I", head[4:])[0]
         start = opened.tell()
         if name == b"data":
             if length in UNKNOWN_SIZES:
                 length = long_data_size or 0
-            return _Wav(length, size - start, bytes_per_second)
+            return _Wav(length, size - start, _plain_seconds(form, length, size - start))
         if name == b"fmt " and len(fields := opened.read(16)) == 16:
-            bytes_per_second = struct.unpack("<HHIIHH", fields)[3]
+            form = struct.unpack("<HHIIHH", fields)
         if name == b"ds64" and len(fields := opened.read(16)) == 16:
             long_data_size = struct.unpack("<QQ", fields)[1]
-        opened.seek(start + length + length % 2)
+        # Seeking in a zip reads, and what a chunk promises beyond the file is not there to be read.
+        opened.seek(min(start + length + length % 2, size))
     # The file ends before any samples: one promised byte makes it truncated.
-    return _Wav(1, 0, bytes_per_second)
+    return _Wav(1, 0)
+
+
+def _plain_seconds(form: tuple[int, ...], promised: int, present: int) -> float | None:
+    """Return how long the samples last that the fields of a wav's header describe, if surely."""
+    if not form or not 0 < promised <= present:
+        return None
+    kind, channels, rate, bytes_per_second, frame_bytes, bits = form
+    plain = (
+        kind in (PCM, FLOAT, EXTENSIBLE)
+        and SAMPLE_RATES_HZ[0] <= rate <= SAMPLE_RATES_HZ[1]
+        and channels > 0
+        and bits in (8, 16, 24, 32, 64)
+        and frame_bytes == channels * bits // 8
+        and bytes_per_second == rate * frame_bytes
+        and promised % frame_bytes == 0
+    )
+    seconds = promised / (rate * frame_bytes) if plain else None
+    return seconds if seconds is not None and seconds <= LONGEST_SECONDS else None

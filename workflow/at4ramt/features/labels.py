@@ -18,7 +18,8 @@ from at4ramt.corpus.maps import LABEL, ONSET_SLACK_SECONDS, read_notes
 from at4ramt.corpus.midi import read_midi, sustain
 from at4ramt.errors import InputError
 from at4ramt.features.cqt import CqtSettings
-from at4ramt.files import file_of
+from at4ramt.files import file_of, read_small
+from at4ramt.limits import LARGEST_MIDI_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def read_labels(path: str | Path, audio_seconds: float | None = None, member: st
         try:
             if place.suffix.lower() not in MIDI_SUFFIXES:
                 return read_notes(place, audio_seconds=audio_seconds)
-            performance = read_midi(place.read_bytes(), name)
+            performance = read_midi(read_small(place, LARGEST_MIDI_BYTES), name)
         except OSError as error:
             raise InputError(
                 f"{name}: the notes cannot be read ({error.strerror}); check the file"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from at4ramt.errors import InputError
+from at4ramt.errors import InputError, told
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.piece_features import (
     ROW_GROUP_ROWS,
@@ -28,9 +29,19 @@ from at4ramt.features.piece_features import (
     feature_fields,
     parquet_writer,
 )
-from at4ramt.files import file_digest, whole_file, write_json
+from at4ramt.features.stored_settings import stored_settings
+from at4ramt.files import file_digest, parse_json, whole_file, write_json
+from at4ramt.limits import LONGEST_SECONDS
 
 log = logging.getLogger(__name__)
+
+UNREADABLE = (
+    pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, OverflowError,
+)  # fmt: skip
+"""What Arrow and its Python raise of a damaged file."""
+
+FRAMES_SLACK = 2.0
+"""A piece has a frame for each hop, and one more at its ends."""
 
 REBUILD_FEATURES = "delete the file and run `snakemake features` again"
 REBUILD_SHARDS = "delete the file and run `snakemake shards` again"
@@ -172,7 +183,7 @@ def read_shard(path: str | Path, columns: Sequence[str] | None = None) -> pa.Tab
         InputError: if the file is missing, is no Parquet, is damaged or is not
             a shard.
     """
-    schema = _read_schema(path, "shard", REBUILD_SHARDS)
+    schema, _ = _read_schema(path, "shard", REBUILD_SHARDS)
     settings = _settings(path, schema, "a shard", REBUILD_SHARDS)
     _check_fields(path, schema, _shard_fields(settings), REBUILD_SHARDS)
     return _read_table(path, columns, "shard", REBUILD_SHARDS)
@@ -186,9 +197,12 @@ def shard_parts(path: str | Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as opened:
+            _check_row_groups(opened.metadata)
             for number in range(opened.num_row_groups):
-                yield opened.read_row_group(number, columns=list(columns), use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+                part = opened.read_row_group(number, columns=list(columns), use_threads=False)
+                _check_values(part)
+                yield part
+    except UNREADABLE as error:
         raise _corrupt(path, "shard", REBUILD_SHARDS, error) from error
 
 
@@ -213,9 +227,13 @@ def check_shards(paths: Sequence[str | Path], config: dict[str, Any]) -> None:
         InputError: if a shard is missing, is none, or was made with other settings.
     """
     for path in paths:
-        schema = _read_schema(path, "shard", REBUILD_SHARDS)
-        found = _settings(path, schema, "a shard", REBUILD_SHARDS).as_dict()
-        found |= {key: float(schema.metadata.get(key.encode(), b"nan")) for key in config["shards"]}
+        schema, _ = _read_schema(path, "shard", REBUILD_SHARDS)
+        found: dict[str, float] = {**_settings(path, schema, "a shard", REBUILD_SHARDS).as_dict()}
+        for key in config["shards"]:
+            try:
+                found[key] = float(schema.metadata.get(key.encode(), b"nan"))
+            except ValueError:
+                found[key] = math.nan
         expected = {**CqtSettings.from_config(config["features"]).as_dict(), **config["shards"]}
         _check_made_with(path, found, expected, REBUILD_SHARDS)
 
@@ -304,22 +322,31 @@ def _shard_rows(
 
 
 def _feature_head(path: str | Path) -> dict[str, Any]:
-    schema = _read_schema(path, "feature file", REBUILD_FEATURES)
+    schema, rows = _read_schema(path, "feature file", REBUILD_FEATURES)
     settings = _settings(path, schema, "a feature file", REBUILD_FEATURES)
     _check_fields(path, schema, feature_fields(settings), REBUILD_FEATURES)
     metadata = schema.metadata
     try:
-        return {
+        head = {
             "piece": metadata[b"piece"].decode(),
             "seconds": float(metadata[b"seconds"]),
             "active_power": float(metadata[b"active_power"]),
             "settings": settings,
         }
+        if not (0 < head["seconds"] <= LONGEST_SECONDS and 0 <= head["active_power"] < math.inf):
+            raise ValueError(f"{head['seconds']:g} s of power {head['active_power']:g}")
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"{path}: the metadata lacks the piece's name, length or power ({error}); expected a "
-            f"feature file of this workflow; {REBUILD_FEATURES}"
+            f"{path}: the metadata lacks the piece's name, length or power ({told(error)}); "
+            f"expected a feature file of this workflow; {REBUILD_FEATURES}"
         ) from error
+    frames = head["seconds"] * settings.sample_rate_hz / settings.hop_length_samples
+    if abs(rows - frames) > FRAMES_SLACK:
+        raise InputError(
+            f"{path}: {rows} frames of a piece of {head['seconds']:g} s; expected about "
+            f"{frames:.0f}; {REBUILD_FEATURES}"
+        )
+    return head
 
 
 def _check_made_with(
@@ -334,23 +361,53 @@ def _check_made_with(
         raise InputError(f"{path}: made with {', '.join(differing)}; {remedy}")
 
 
-def _read_schema(path: str | Path, kind: str, remedy: str) -> pa.Schema:
+def _read_schema(path: str | Path, kind: str, remedy: str) -> tuple[pa.Schema, int]:
+    """Return the schema of a Parquet file, and how many rows it says it has."""
     if not Path(path).is_file():
         raise InputError(
             f"{path}: no such {kind}; expected a Parquet file; check the path, or "
             f"{remedy.removeprefix('delete the file and ')}"
         )
     try:
-        return pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
+        with pq.ParquetFile(path) as opened:
+            _check_row_groups(opened.metadata)
+            return opened.schema_arrow, opened.metadata.num_rows
+    except UNREADABLE as error:
         raise _corrupt(path, kind, remedy, error) from error
+
+
+def _check_row_groups(metadata: pq.FileMetaData) -> None:
+    """Raise ValueError for row groups that are larger than ours, before anything is made of them.
+
+    A thousand million equal rows take a few bytes in a file.
+    """
+    rows = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    if max(rows, default=0) > ROW_GROUP_ROWS or min(rows, default=0) < 0:
+        raise ValueError(f"row groups of up to {max(rows)} rows; expected {ROW_GROUP_ROWS}")
+    if sum(rows) != metadata.num_rows:
+        raise ValueError(f"{sum(rows)} rows in row groups, {metadata.num_rows} in all")
+
+
+def _check_values(table: pa.Table) -> None:
+    """Raise ValueError for a gap, a number that is none, or a label other than 0 and 1."""
+    for name in table.column_names:
+        for chunk in table.column(name).chunks:
+            if chunk.null_count or (
+                isinstance(chunk, pa.FixedSizeListArray) and chunk.flatten().null_count
+            ):
+                raise ValueError(f"gaps in the column {name}")
+            values = chunk.flatten() if isinstance(chunk, pa.FixedSizeListArray) else chunk
+            if pa.types.is_floating(values.type) and not np.isfinite(values.to_numpy()).all():
+                raise ValueError(f"numbers in the column {name} that are not finite")
+            if name in ("labels", "margin_labels") and (values.to_numpy() > 1).any():
+                raise ValueError(f"numbers in the column {name} other than 0 and 1")
 
 
 def _read_table(
     path: str | Path, columns: Sequence[str] | None, kind: str, remedy: str
 ) -> pa.Table:
     try:
-        return pq.read_table(
+        table = pq.read_table(
             path,
             columns=None if columns is None else list(columns),
             use_threads=False,
@@ -359,24 +416,29 @@ def _read_table(
             # searched for further columns.
             partitioning=None,
         )
-    except (pa.ArrowException, OSError) as error:
+        _check_values(table)
+        if kind == "feature file" and "frame" in table.column_names:
+            frame = table.column("frame").to_numpy()
+            if not np.array_equal(frame, np.arange(len(frame))):
+                raise ValueError("its frames are not numbered in order")
+    except UNREADABLE as error:
         raise _corrupt(path, kind, remedy, error) from error
+    return table
 
 
 def _corrupt(path: str | Path, kind: str, remedy: str, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return InputError(
-        f"{path}: this {kind} is corrupt ({reason}); expected a whole Parquet file; {remedy}"
+        f"{path}: this {kind} is corrupt ({told(error)}); expected a whole Parquet file; {remedy}"
     )
 
 
 def _settings(path: str | Path, schema: pa.Schema, kind: str, remedy: str) -> CqtSettings:
     try:
-        return CqtSettings.from_config(json.loads((schema.metadata or {})[b"features"]))
-    except (KeyError, ValueError, TypeError) as error:
+        return stored_settings(parse_json((schema.metadata or {})[b"features"]))
+    except (KeyError, ValueError) as error:
         raise InputError(
             f"{path}: a Parquet file, but not {kind} of this workflow: its metadata has no "
-            f"feature settings; expected the columns' metadata; {remedy}"
+            f"feature settings ({told(error)}); expected the columns' metadata; {remedy}"
         ) from error
 
 

@@ -17,6 +17,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from at4ramt.archives import REMAKE, stored_arrays
 from at4ramt.errors import InputError
 from at4ramt.evaluation.metrics import precision_recall_f1
 from at4ramt.evaluation.tables import last_rounds, order_arms
@@ -35,8 +36,8 @@ def read_example(path: str | Path) -> dict[str, NDArray]:
     and ``threshold_{model}`` for the base and one other model. Raises
     InputError when the first three are not there.
     """
-    with np.load(path) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    with stored_arrays(path, "the example of the report", REMAKE) as stored:
+        arrays = dict(stored)
     for name in ("times", "truth", "magnitudes"):
         if name not in arrays:
             raise InputError(

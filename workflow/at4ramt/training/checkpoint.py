@@ -14,7 +14,6 @@ import logging
 import os
 import signal
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,8 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from at4ramt.archives import stored_arrays
 from at4ramt.errors import InputError
-from at4ramt.files import remove_leftovers, value_digest, whole_file
+from at4ramt.files import parse_json, remove_leftovers, value_digest, whole_file
 from at4ramt.training.backend import place
 
 log = logging.getLogger("at4ramt")
@@ -101,18 +101,27 @@ class Checkpoint:
             np.savez(temporary, allow_pickle=False, record=np.array(json.dumps(record)), **arrays)
         self._saved = time.monotonic()
 
-    def load(self) -> tuple[TrainingState, list[npt.NDArray]] | None:
-        """Return the saved state and variables; nothing if there is none, or it cannot be read."""
+    def load(
+        self, like: Sequence[npt.NDArray] | None = None
+    ) -> tuple[TrainingState, list[npt.NDArray]] | None:
+        """Return the saved state and variables; nothing if there is none, or it cannot be used.
+
+        Args:
+            like: variables whose shapes and types the saved ones must have.
+        """
+        if not self.state_path.exists():
+            return None
         try:
-            with np.load(self.state_path, allow_pickle=False) as stored:
-                record = json.loads(str(stored["record"]))
-                names = sorted(stored.files)
+            with stored_arrays(self.state_path, "the state of a training", "It is left.") as stored:
+                record = parse_json(str(stored["record"]))
+                names = sorted(stored)
                 variables = [stored[name] for name in names if name.startswith("variable_")]
                 best = [stored[name] for name in names if name.startswith("best_")]
-                return TrainingState(**record, best=best or None), variables
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            _check_record(record)
+            for found in (variables, best):
+                _check_alike(found, like if found is variables or found else None)
+            return TrainingState(**record, best=best or None), variables
+        except (InputError, OSError, ValueError, TypeError) as error:
             log.warning(
                 "%s: the saved state cannot be read (%s); training begins anew",
                 self.state_path,
@@ -128,7 +137,7 @@ class Checkpoint:
     def noted(self) -> dict[str, Any] | None:
         """Return what :meth:`note` kept, if anything."""
         try:
-            notes = json.loads(self.notes_path.read_text(encoding="utf-8"))
+            notes = parse_json(self.notes_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return notes if isinstance(notes, dict) else None
@@ -142,6 +151,37 @@ class Checkpoint:
             path.unlink(missing_ok=True)
         with suppress(OSError):  # a folder with something else in it stays
             os.removedirs(self.folder)
+
+
+def _check_record(record: Any) -> None:
+    """Raise ValueError for a record that is none of :class:`TrainingState`."""
+    if not isinstance(record, dict):
+        raise ValueError("its record is no table")
+    fresh = vars(TrainingState())
+    for name, value in record.items():
+        if name not in fresh or name == "best":
+            raise ValueError(f"its record has a key {str(name)[:40]!r}")
+        kind = float if isinstance(fresh[name], float) else type(fresh[name])
+        right = isinstance(value, kind) or (kind is float and isinstance(value, int))
+        if not right or isinstance(value, bool):
+            raise ValueError(f"{name} is {str(value)[:40]}")
+    least = {"epoch": 1, "step": 0, "best_epoch": 0, "resumed": 0}
+    for name, bound in least.items():
+        if record.get(name, bound) < bound:
+            raise ValueError(f"{name} is {record[name]}")
+    for numbers in (record.get("totals", {}), *record.get("history", [])):
+        if not isinstance(numbers, dict) or not all(
+            isinstance(value, int | float) for value in numbers.values()
+        ):
+            raise ValueError("totals or history are no tables of numbers")
+
+
+def _check_alike(found: Sequence[npt.NDArray], like: Sequence[npt.NDArray] | None) -> None:
+    if like is None:
+        return
+    shapes, wanted = ([(each.shape, each.dtype) for each in some] for some in (found, like))
+    if shapes != wanted:
+        raise ValueError("its variables are not those of this network and optimiser")
 
 
 def training_key(inputs: Sequence[str], **settings: Any) -> str:

@@ -462,12 +462,17 @@ def _noted_search(checkpoint: Checkpoint) -> SearchResult | None:
     notes = checkpoint.noted()
     if notes is None:
         return None
-    log.info(
-        "level search: level %.4f (%s), found before the interruption",
-        notes["level"],
-        notes["status"],
-    )
-    return SearchResult(**{**notes, "trace": tuple(SearchStep(**step) for step in notes["trace"])})
+    try:
+        trace = tuple(SearchStep(**step) for step in notes["trace"])
+        result = SearchResult(**{**notes, "trace": trace})
+        level = float(result.level)
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning(
+            "%s: cannot be used (%s); the level is searched anew", checkpoint.notes_path, error
+        )
+        return None
+    log.info("level search: level %.4f (%s), found before the interruption", level, result.status)
+    return result
 
 
 def _search(

@@ -171,7 +171,7 @@ def _train(
     else:
         # Before its first step an optimiser has no variables to restore.
         optimizer.build(network.trainable_variables)
-        found = checkpoint.load()
+        found = checkpoint.load(snapshot(network, optimizer))
         if found is not None:
             state, variables = found
             restore(network, optimizer, variables)

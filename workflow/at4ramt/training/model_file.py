@@ -18,14 +18,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from at4ramt.errors import InputError
+from at4ramt.archives import UNREADABLE, zip_content
+from at4ramt.errors import InputError, told
 from at4ramt.features.cqt import CqtSettings
-from at4ramt.files import file_digest, whole_file
+from at4ramt.features.stored_settings import stored_settings
+from at4ramt.files import file_digest, parse_json, whole_file
+from at4ramt.limits import LARGEST_CONTENT_BYTES
 from at4ramt.training.losses import LossWeights
 from at4ramt.training.network import known_layers
 
 CARD = "at4ramt.json"
 ARCHIVE_DATE = (1980, 1, 1, 0, 0, 0)
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+MEMBERS = frozenset((CARD, CONFIG, WEIGHTS, "metadata.json"))
+LARGEST_JSON_BYTES = 16 << 20
+
+# Keras imports what a file names. Even where it takes care of code, a layer may read other files,
+# so only those classes are let through that our networks are made of, or might be. A network with
+# another layer needs its name here.
+CLASSES = frozenset((
+    "__keras_tensor__", "Activation", "Adam", "AdamW", "Add", "Concatenate", "Constant", "Conv2D",
+    "Cropping2D", "Dense", "DTypePolicy", "Dropout", "Functional", "FrameCrop", "FrameMedian",
+    "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "InputLayer", "L1", "L1L2", "L2",
+    "LayerNormalization", "LogMagnitude", "LossScaleOptimizer", "MaxPooling2D", "Ones",
+    "Orthogonal", "PitchShifts", "PitchSummary", "RandomNormal", "RandomUniform", "Rescaling",
+    "Reshape", "SGD", "SpatialDropout2D", "SteppedConvolution", "TruncatedNormal",
+    "VarianceScaling", "ZeroPadding2D", "Zeros",
+))  # fmt: skip
+MODULES = ("keras", "at4ramt")
+LARGEST_LAYER = 1 << 14
+"""Units, filters and lengths of a layer; those of the paper's network are 2,800 at most."""
+SIZES = frozenset((
+    "units", "filters", "kernel_size", "pool_size", "strides", "dilation_rate", "padding",
+    "cropping", "target_shape", "batch_shape", "pitches", "shifts", "frames", "step",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,14 +113,16 @@ def load_model(path: str | Path, features: Mapping[str, Any] | None = None) -> S
 
     card = read_card(path)
     check_features(path, card, features)
+    check_network(path)
     # Keras must know the class before it reads of it.
     known_layers()
     try:
         network = keras.models.load_model(path, safe_mode=True)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    # Keras, its backend and h5py have errors of their own, with no base class but Exception.
+    except Exception as error:
         raise InputError(
-            f"{path}: Keras cannot read this model ({error}); expected a model of this workflow; "
-            "delete it and run snakemake again"
+            f"{path}: Keras cannot read this model ({told(error)}); expected a model of this "
+            "workflow; delete it and run snakemake again"
         ) from error
     return StoredModel(network, card, str(path), file_digest(path))
 
@@ -117,7 +145,9 @@ def check_features(
     """
     if features is None:
         return
-    learnt, here = CqtSettings.resolved(card.get("features", {})), CqtSettings.resolved(features)
+    learnt = card.get("features", {})
+    learnt = CqtSettings.resolved(learnt if isinstance(learnt, Mapping) else {})
+    here = CqtSettings.resolved(features)
     differing = [
         f"{name} {learnt.get(name, 'unknown')} (here {here[name]})"
         for name in CqtSettings.__dataclass_fields__
@@ -139,16 +169,82 @@ def read_card(path: str | Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            card = json.loads(archive.read(CARD))
+            card = parse_json(zip_content(archive, CARD, LARGEST_JSON_BYTES))
+            if not isinstance(card, dict):
+                raise ValueError(f"{CARD} is no table")
     except FileNotFoundError:
         raise InputError(f"{path}: no such model; run snakemake {path} to train it") from None
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
+    except UNREADABLE as error:
         raise InputError(
-            f"{path}: not a model of this workflow ({error}); expected a .keras archive with a "
-            f"{CARD} in it; delete it and run snakemake again"
+            f"{path}: not a model of this workflow ({told(error)}); expected a .keras archive with "
+            f"a {CARD} in it; delete it and run snakemake again"
         ) from error
-    assert isinstance(card, dict)
     return card
+
+
+def check_network(path: str | Path) -> None:
+    """Refuse an archive that is not as :func:`save_model` writes it, before Keras opens it.
+
+    Raises:
+        InputError: if it has other members, larger ones, or layers that are none of ours.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if other := sorted(set(names) - MEMBERS) or len(names) != len(set(names)):
+                raise ValueError(f"members that are none of ours: {other}")
+            for info in archive.infolist():
+                if info.file_size > LARGEST_CONTENT_BYTES:
+                    raise ValueError(f"{info.filename} unpacks to {info.file_size} bytes")
+            _check_classes(parse_json(zip_content(archive, CONFIG, LARGEST_JSON_BYTES)))
+    except UNREADABLE as error:
+        raise InputError(
+            f"{path}: not a network of this workflow ({told(error)}); expected a .keras archive "
+            "that it wrote; delete it and run snakemake again"
+        ) from error
+
+
+def _check_classes(part: Any) -> None:
+    """Raise ValueError for a class that none of our networks has, or a layer beyond any size."""
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if key == "class_name" and not (isinstance(value, str) and value in CLASSES):
+            raise ValueError(f"a layer or object {str(value)[:60]!r}, which none of ours has")
+        if key == "module" and value is not None and str(value).split(".")[0] not in MODULES:
+            raise ValueError(f"an object of the module {str(value)[:60]!r}")
+        if key in SIZES and _largest(value) > LARGEST_LAYER:
+            raise ValueError(f"{key} is {str(value)[:60]}; expected at most {LARGEST_LAYER}")
+        if isinstance(value, dict | list):
+            _check_classes(value)
+
+
+def _largest(value: Any) -> float:
+    if isinstance(value, list):
+        return max(map(_largest, value), default=0)
+    return abs(value) if isinstance(value, int | float) else 0
+
+
+def check_card(path: str | Path, card: Mapping[str, Any]) -> None:
+    """Refuse a card that does not say how its network is run.
+
+    Raises:
+        InputError: naming the key.
+    """
+    try:
+        stored_settings(card.get("features"))
+        for key, most in (("frame_step", 64), ("context_frames", 1023)):
+            value = card.get(key)
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise ValueError(f"{key} is {str(value)[:40]}; expected a number of 1 to {most}")
+        if card["context_frames"] % 2 == 0:
+            raise ValueError("context_frames is even; expected as many on either side of a frame")
+        threshold = card.get("threshold_fitted")
+        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise ValueError(f"threshold_fitted is {str(threshold)[:40]}; expected one of 0 to 1")
+    except ValueError as error:
+        raise InputError(
+            f"{path}: its {CARD} does not say how the network is run ({told(error)}); expected a "
+            "model of this workflow; train it again, or name another one"
+        ) from error
 
 
 def snapshot(network: Any, optimizer: Any) -> list[npt.NDArray]:

@@ -13,10 +13,11 @@ writes other bytes each time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from at4ramt.errors import InputError
-from at4ramt.files import file_digest, whole_file
+from at4ramt.errors import InputError, told
+from at4ramt.files import file_digest, parse_json, read_small, whole_file
+from at4ramt.limits import LARGEST_CONTENT_BYTES
 from at4ramt.training.model_file import CARD, check_features, load_model
 from at4ramt.training.network import context_frames
 
 log = logging.getLogger("at4ramt")
 
 SUFFIX = ".onnx"
-KERAS_DIGEST = "keras_sha256"
+KERAS_DIGEST, GRAPH_DIGEST = "keras_sha256", "graph_sha256"
 INPUT, OUTPUT = "cqt_magnitude", "pitch_logits"
 # Of 2022: runtimes of the years since read it, and the network needs nothing newer.
 OPSET, IR_VERSION = 17, 8
@@ -41,6 +43,20 @@ TOLERANCE = 1e-4
 CHUNK_ROWS = 512
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+
+OPERATORS = frozenset((
+    "Add", "Concat", "Conv", "Identity", "Log", "MatMul", "MaxPool", "Mul", "Pad", "ReduceMax",
+    "ReduceMean", "Relu", "Reshape", "Sigmoid", "Slice", "Sub", "Sum", "Tanh", "TopK", "Transpose",
+))  # fmt: skip
+"""All that the rules below write."""
+
+# Numbers of fields in onnx.proto.
+MODEL_GRAPH, MODEL_METADATA, MODEL_FUNCTIONS = 7, 14, (20, 25)
+ENTRY_KEY, ENTRY_VALUE = 1, 2
+GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_SPARSE = 1, 5, 15
+NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
+TENSOR_EXTERNAL, TENSOR_LOCATION = 13, 14
+ATTRIBUTE_PARTS = frozenset((5, 6, 10, 11, 22, 23))
 
 
 @dataclass(frozen=True)
@@ -58,6 +74,12 @@ class OnnxModel:
     path: str
     keras_digest: str
     session: Any
+
+    @property
+    def sizes(self) -> tuple[Any, Any]:
+        """Bins that it takes and pitches that it gives."""
+        (signal,), (logits,) = self.session.get_inputs(), self.session.get_outputs()
+        return signal.shape[-1], logits.shape[-1]
 
     def logits(self, magnitudes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the logits of all frames whose window lies within ``magnitudes``.
@@ -77,7 +99,22 @@ class OnnxModel:
             raise ValueError(f"{len(magnitudes)} frames; a window has {window}")
         starts = range(0, len(magnitudes) - context, CHUNK_ROWS)
         chunks = (magnitudes[None, first : first + CHUNK_ROWS + context] for first in starts)
-        return np.concatenate([self.session.run([OUTPUT], {INPUT: each})[0][0] for each in chunks])
+        try:
+            found = [self.session.run([OUTPUT], {INPUT: each})[0] for each in chunks]
+        # The runtime's own errors have no base class but Exception.
+        except Exception as error:
+            raise self._damaged(told(error)) from error
+        rows = [min(CHUNK_ROWS, len(magnitudes) - context - first) for first in starts]
+        shapes = [each.shape for each in found]
+        if shapes != [(1, count, self.sizes[1]) for count in rows]:
+            raise self._damaged(f"it gives {shapes[0]} for {rows[0]} frames")
+        return np.concatenate([each[0] for each in found])
+
+    def _damaged(self, found: str) -> InputError:
+        return InputError(
+            f"{self.path}: the network cannot be run ({found}); expected an ONNX file that this "
+            "workflow wrote; delete it and run snakemake again"
+        )
 
 
 def export_onnx(keras_path: str | Path, onnx_path: str | Path) -> None:
@@ -98,10 +135,13 @@ def export_onnx(keras_path: str | Path, onnx_path: str | Path) -> None:
 
     stored = load_model(keras_path)
     model = onnx_model(stored.network)
-    onnx.helper.set_model_props(
-        model,
-        {CARD: json.dumps(stored.card, indent=2, sort_keys=True), KERAS_DIGEST: stored.digest},
-    )
+    graph = model.graph.SerializeToString(deterministic=True)
+    about = {
+        CARD: json.dumps(stored.card, indent=2, sort_keys=True),
+        KERAS_DIGEST: stored.digest,
+        GRAPH_DIGEST: hashlib.sha256(graph).hexdigest(),
+    }
+    onnx.helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
     with whole_file(onnx_path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
@@ -182,22 +222,120 @@ def load_onnx(
 
     if not Path(path).is_file():
         raise InputError(f"{path}: no such model; run snakemake {path} to export it")
+    check_graph(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # what is wrong is raised, too
     try:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
         metadata = session.get_modelmeta().custom_metadata_map
-        card, digest = json.loads(metadata[CARD]), metadata[KERAS_DIGEST]
+        card, digest = parse_json(metadata[CARD]), metadata[KERAS_DIGEST]
+        if not isinstance(card, dict):
+            raise ValueError(f"{CARD} is no table")
+        (signal,), (logits,) = session.get_inputs(), session.get_outputs()
+        if (signal.name, logits.name) != (INPUT, OUTPUT) or len(signal.shape) != 3:
+            raise ValueError(f"it takes {signal.name} and gives {logits.name}")
     # The runtime's own errors have no base class but Exception.
     except Exception as error:
         raise InputError(
-            f"{path}: not an exported model of this workflow ({error}); expected an ONNX file "
-            f"with {CARD} in its metadata; delete it and run snakemake again"
+            f"{path}: not an exported model of this workflow ({told(error)}); expected an ONNX "
+            f"file with {CARD} in its metadata; delete it and run snakemake again"
         ) from error
     check_features(path, card, features)
     return OnnxModel(card, str(path), digest, session)
+
+
+def check_graph(path: str | Path) -> None:
+    """Refuse a file with anything else than our exports are made of, before it is run.
+
+    The runtime computes what is constant while it opens a file, however large or long; loops over
+    what it is told to; and reads weights from other files. Here its operators are looked at, by
+    protobuf's wire format: to import onnx for that takes as long as to open the file.
+
+    Raises:
+        InputError: if the file is too large, no protobuf, has an operator, a function or a
+            tensor that we do not write, or another graph than when it was written.
+    """
+    try:
+        data = memoryview(read_small(path, LARGEST_CONTENT_BYTES))
+        digests: list[str] = []
+        written = b""
+        for model_field, model_value in _fields(data):
+            if model_field == MODEL_METADATA:
+                entry = dict(_fields(model_value))
+                if bytes(entry.get(ENTRY_KEY, b"")) == GRAPH_DIGEST.encode():
+                    written = bytes(entry.get(ENTRY_VALUE, b""))
+            if model_field in MODEL_FUNCTIONS:
+                raise ValueError("functions, which no export of ours has")
+            if model_field != MODEL_GRAPH:
+                continue
+            digests.append(hashlib.sha256(model_value).hexdigest())
+            for graph_field, graph_value in _fields(model_value):
+                if graph_field == GRAPH_NODE:
+                    _check_node(graph_value)
+                elif graph_field == GRAPH_INITIALIZER:
+                    outside = {TENSOR_EXTERNAL, TENSOR_LOCATION}
+                    if outside & {number for number, _ in _fields(graph_value)}:
+                        raise ValueError("weights outside the file")
+                elif graph_field == GRAPH_SPARSE:
+                    raise ValueError("sparse weights, which no export of ours has")
+        if len(digests) != 1:
+            raise ValueError(f"{len(digests)} graphs; expected one")
+        # Exports of before 0.2 do not say it.
+        if written and written != digests[0].encode():
+            raise ValueError("its graph is not the one that was written: the file is damaged")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: not an exported model of this workflow ({told(error)}); expected an ONNX "
+            "file that it wrote; delete it and run snakemake again"
+        ) from error
+
+
+def _check_node(node: memoryview) -> None:
+    operators = []
+    for number, value in _fields(node):
+        if number == NODE_OPERATOR:
+            operators.append(bytes(value).decode())
+        elif number == NODE_DOMAIN and bytes(value):
+            raise ValueError(f"an operator of {bytes(value)[:40]!r}")
+        elif number == NODE_ATTRIBUTE and ATTRIBUTE_PARTS & {part for part, _ in _fields(value)}:
+            raise ValueError("a graph or tensor within an operator")
+    if len(operators) != 1 or operators[0] not in OPERATORS:
+        raise ValueError(f"the operator {operators[:3]}, which no export of ours has")
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield number and content of each field of a protobuf message; numbers are empty."""
+    place = 0
+
+    def number() -> int:
+        nonlocal place
+        value = 0
+        for shift in range(0, 70, 7):
+            if place >= len(message):
+                break
+            byte = message[place]
+            place += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise ValueError("it is no protobuf message, or was cut off")
+
+    while place < len(message):
+        key = number()
+        size = {1: 8, 5: 4}.get(key & 7, 0)
+        if key & 7 == 0:
+            number()
+        elif key & 7 == 2:
+            size = number()
+        elif not size:
+            raise ValueError("it is no protobuf message")
+        if place + size > len(message):
+            raise ValueError("it was cut off")
+        yield key >> 3, message[place : place + size] if key & 7 == 2 else message[:0]
+        place += size
 
 
 def exported(keras_path: str | Path, *, threads: int = 1) -> OnnxModel | None:

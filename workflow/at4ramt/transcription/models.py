@@ -92,20 +92,42 @@ def open_model(path: str | Path, *, threads: int = 1) -> Model:
                 f"{path}: the package onnxruntime, which runs this file, is not installed; "
                 "run make setup, or name the .keras file beside it"
             ) from error
-        return Model(str(path), onnx.card, "ONNX Runtime", onnx.logits)
+        return _runnable(path, onnx.card, "ONNX Runtime", onnx.logits, *onnx.sizes)
     found = exported(path, threads=threads) if Path(path).is_file() else None
     if found is not None:
-        return Model(str(path), found.card, "ONNX Runtime", found.logits)
-    from at4ramt.training.model_file import load_model, read_card
+        return _runnable(path, found.card, "ONNX Runtime", found.logits, *found.sizes)
+    from at4ramt.training.model_file import check_card, load_model, read_card
 
     card = read_card(path)  # wrong files are told from right ones before Keras is imported
+    check_card(path, card)
     from at4ramt.training.backend import start_backend
 
     start_backend(threads, 0)
     from at4ramt.training.loop import predict_logits
 
     network = load_model(path).network
-    return Model(str(path), card, "Keras", lambda frames: predict_logits(network, frames))
+    return _runnable(
+        path, card, "Keras", lambda frames: predict_logits(network, frames),
+        network.input_shape[-1], network.output_shape[-1],
+    )  # fmt: skip
+
+
+def _runnable(
+    path: str | Path, card: dict[str, Any], runtime: str, logits: Logits, bins: Any, pitches: Any
+) -> Model:
+    """Return a model whose card says how it is run, and whose network is of that size."""
+    from at4ramt.training.model_file import check_card
+
+    check_card(path, card)
+    model = Model(str(path), card, runtime, logits)
+    heard = model.features.heard
+    if (bins, pitches) != (heard.stop - heard.start, model.features.pitches):
+        raise InputError(
+            f"{path}: its network takes {bins} bins and gives {pitches} pitches; expected, by its "
+            f"card, {heard.stop - heard.start} and {model.features.pitches}; train it again, or "
+            "name another one"
+        )
+    return model
 
 
 def find_model(results: str | Path) -> Path | None:

@@ -1,0 +1,1 @@
+"""The readers that are tried, a module each with a `READER`."""

@@ -1,0 +1,190 @@
+"""Sheets of splits and the csv of MAESTRO, against a reading by pandas."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+from hypothesis import strategies as st
+
+from at4ramt.corpus.layout import Recording
+from at4ramt.corpus.pieces import SPLITS
+from at4ramt.corpus.sheet import apply_sheet
+from at4ramt.corpus.table import check_table, survey_corpus
+from at4ramt.errors import InputError
+from fuzz.harness import Reader, case_file, expect, scratch
+
+NAMES = ("a", "folder/b", "Étude", "d")
+COLUMNS = ("name", "split", "work", "instrument")
+MAESTRO = "maestro-v3.0.0.csv"
+CALLED = (str(scratch()), "table of pieces", "corpus: expected pieces in every split")
+"""The file, or what its pieces are together."""
+
+RECORDINGS = [Recording(name, f"work {name}", "P", f"{name}.wav", f"{name}.mid") for name in NAMES]
+
+
+def check(data: bytes) -> None:
+    """Read a case as a sheet of either kind and as MAESTRO's table; refuse it if none takes it."""
+    refusals = [
+        error
+        for read in (_sheet(".csv"), _sheet(".tsv"), _maestro)
+        if (error := _refusal(read, data)) is not None
+    ]
+    if len(refusals) == 3:
+        raise refusals[0]
+
+
+def _refusal(read, data: bytes) -> InputError | None:
+    try:
+        read(data)
+    except InputError as error:
+        expect(any(called in str(error) for called in (str(scratch()), "corpus")), str(error))
+        expect(len(str(error)) < 4000, f"a message of {len(str(error))} characters")
+        return error
+    return None
+
+
+def _sheet(suffix: str):
+    def read(data: bytes) -> None:
+        path = case_file(f"sheet{suffix}", data)
+        found, left_out = apply_sheet(RECORDINGS, str(path))
+        expect(len(found) + len(left_out) == len(RECORDINGS), "a recording is lost")
+        separator = "\t" if suffix == ".tsv" else ","
+        table = pd.read_csv(
+            io.BytesIO(data),
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            index_col=False,
+            encoding="utf-8-sig",
+            skip_blank_lines=True,
+        )
+        table.columns = table.columns.str.strip()
+        table = table.map(str.strip)
+        table = table[table.astype(bool).any(axis=1)]
+        expect(len(table) == len(found), f"{len(table)} rows, {len(found)} recordings")
+        for column in set(table.columns) - {"name"}:
+            read = sorted(getattr(recording, column) for recording in found)
+            expect(read == sorted(table[column]), f"{column}: {read}")
+        expect(all(r.split in (*SPLITS, "") for r in found), "a split that is none")
+
+    return read
+
+
+def _maestro(data: bytes) -> None:
+    folder = case_file(f"maestro/{MAESTRO}", data).parent
+    for name in (
+        "a.wav",
+        "a.midi",
+        "b.flac",
+        "b.midi",
+        "{c}.wav",
+        "{c}.midi",
+        "2004/d.wav",
+        "2004/d.midi",
+    ):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    corpus = {
+        "kind": "maestro",
+        "root": str(folder),
+        "split": None,
+        "labels": "midi",
+        "validation_share": 0.15,
+        "split_seed": 0,
+        "exclude": {},
+    }
+    table = survey_corpus(corpus).table
+    check_table(table)
+    for path in (*table["audio"], *table["notes"]):
+        expect(not {"{", "}"} & set(path[len(str(folder)) :]), f"Snakemake's wildcard in {path!r}")
+        expect(".." not in path, f"a path that leads out: {path!r}")
+
+
+HEADER = "canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration\n"
+
+
+def seeds() -> dict[str, bytes]:
+    return {
+        "csv": b"name,split,work,instrument\na,training,W,P\nfolder/b,test,V,P\n",
+        "tsv": "\ufeffname\tsplit\nÉtude\tvalidation\nd.wav\ttest_unseen_piano\n".encode(),
+        "maestro": (
+            HEADER
+            + 'Liszt,"Étude, ""La Campanella""",train,2004,a.midi,a.wav,1.5\n'
+            + "Bach,Fuge,validation,2008,b.midi,b.wav,2\n"
+            + "Bach,Air,test,2004,2004/d.midi,2004/d.wav,1\n"
+        ).encode(),
+    }
+
+
+_cell = st.one_of(
+    st.sampled_from(
+        (
+            *NAMES,
+            *SPLITS,
+            "E\u0301tude",
+            "a.wav",
+            "",
+            " a ",
+            '"a"',
+            '"a\nb"',
+            "train",
+            "2004",
+            " 2004\n",
+            "a.midi",
+            "{c}.wav",
+            "{c}.midi",
+            "../a.wav",
+            "b.wav",
+            "b.midi",
+            "٢٠٠٤",
+            "x" * 200,
+            "\x1b[2J",
+            "a\0",
+        )
+    ),
+    st.text("ab ,\t\"'\r\u2028é", max_size=5),
+)
+_sheet_rows = st.lists(
+    st.tuples(
+        st.sampled_from((*NAMES, "E\u0301tude", "d.wav")), st.sampled_from(SPLITS), _cell, _cell
+    ),
+    max_size=4,
+)
+
+
+def drawn() -> st.SearchStrategy[bytes]:
+    maestro_row = st.tuples(
+        st.sampled_from(("Liszt", '"a, b"')),
+        _cell,
+        st.sampled_from(("train", "test", "validation")),
+        st.one_of(st.just("2004"), _cell),
+        st.sampled_from(("a.midi", "b.midi", "{c}.midi", "2004/d.midi", "../a.midi")),
+        st.sampled_from(("a.wav", "b.wav", "{c}.wav", "2004/d.wav", "../a.wav")),
+        st.just("1"),
+    )
+    ours = [
+        ("Bach", "Air", "train", "2004", "a.midi", "a.wav", "1"),
+        ("Bach", "Fuge", "validation", "2004", "b.midi", "b.wav", "1"),
+        ("Bach", "Aria", "test", "2004", "2004/d.midi", "2004/d.wav", "1"),
+    ]
+    return st.one_of(
+        st.builds(
+            lambda columns, rows, mark, separator: (
+                mark + "\n".join(separator.join(row[: len(columns)]) for row in [columns, *rows])
+            ).encode("utf-8", "replace"),
+            st.sampled_from((COLUMNS, COLUMNS[:2], COLUMNS[:3], ("name",), ("name", "name"))),
+            _sheet_rows,
+            st.sampled_from(("", "\ufeff")),
+            st.sampled_from(("\t", ",")),
+        ),
+        st.lists(maestro_row, max_size=3).map(
+            lambda rows: (HEADER + "".join(",".join(row) + "\n" for row in [*ours, *rows])).encode(
+                "utf-8", "replace"
+            )
+        ),
+    )
+
+
+READER = Reader("sheets", check, seeds, drawn, called="", largest=1 << 12)
