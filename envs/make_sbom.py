@@ -76,6 +76,7 @@ STATED = {
 # Metadata that say nothing, or not which: read in the licence file of the package, or where noted.
 BY_HAND = {
     "astunparse": "BSD-3-Clause AND PSF-2.0",
+    "atheris": "Apache-2.0",
     "audioop-lts": "PSF-2.0",
     "basic-pitch": "Apache-2.0",
     "colorama": "BSD-3-Clause",

@@ -94,7 +94,7 @@ def with_usable_names(
     usable, problems = [], []
     for recording in recordings:
         paths = (recording.audio, recording.notes)
-        if odd := [path for path in paths if not _is_text(path)]:
+        if odd := [path for path in paths if not is_printable(path)]:
             problems.append(_odd_name(root, os.path.relpath(odd[0], root)))
         elif braced := [path for path in paths if BRACES & set(path)]:
             problems.append(_braces(root, recording.name, os.path.relpath(braced[0], root)))
