@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,15 @@ def test_rule_graph_is_dot(tiny: Path, tmp_path: Path) -> None:
     nested.write_rule_graph("graph.dot", "all", {"depth": 1}, "logs/graph.log", tiny)
     graph = (tmp_path / "graph.dot").read_text()
     assert "digraph" in graph and '[label = "plot"' in graph and "1 -> 0" in graph
+
+
+def test_a_rule_graph_s_text_does_not_depend_on_the_order_of_what_snakemake_says() -> None:
+    head = "digraph snakemake_dag {\n    graph[margin=0];\n"
+    one = '\t0[label = "all"];\n\t1[label = "b"];\n\t2[label = "a"];\n\t1 -> 0\n\t2 -> 1\n}  \n'
+    other = '\t0[label = "b"];\n\t1[label = "all"];\n\t2[label = "a"];\n\t2 -> 0\n\t0 -> 1\n}\n'
+    graph = nested.in_order(head + one)
+    assert graph == nested.in_order(head + other)
+    assert graph.startswith(head) and graph.endswith("}\n")
+    names = dict(re.findall(r'(\d)\[label = "(\w+)"', graph))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"(\d) -> (\d)", graph)}
+    assert edges == {("a", "b"), ("b", "all")}

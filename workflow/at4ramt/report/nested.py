@@ -7,6 +7,7 @@ the main process runs, provided that it takes no lock and starts nothing.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -74,4 +75,25 @@ def write_rule_graph(
     """Write the rule graph of ``target`` in the DOT language, and to ``log`` what was said."""
     graph = ask_snakemake([target, "--rulegraph", "dot"], config, log, snakefile)
     with whole_file(path) as temporary:
-        temporary.write_text(graph, encoding="utf-8")
+        temporary.write_text(in_order(graph), encoding="utf-8")
+
+
+def in_order(graph: str) -> str:
+    """Return a rule graph with its nodes and edges in the order of the rules' names.
+
+    Snakemake's own order differs from one run to the next.
+    """
+    node, edge = re.compile(r"\s*(\d+)(\[.*)"), re.compile(r"\s*(\d+) -> (\d+)\s*")
+    head, nodes, edges = [], [], []
+    for line in graph.strip().splitlines()[:-1]:
+        if found := node.fullmatch(line):
+            nodes.append((found[2], found[1]))
+        elif found := edge.fullmatch(line):
+            edges.append(found.groups())
+        else:
+            head.append(line)
+    nodes.sort()
+    number = {old: new for new, (_, old) in enumerate(nodes)}
+    body = [f"\t{new}{label}" for new, (label, _) in enumerate(nodes)]
+    body += [f"\t{a} -> {b}" for a, b in sorted((number[a], number[b]) for a, b in edges)]
+    return "\n".join([*head, *body, "}"]) + "\n"
