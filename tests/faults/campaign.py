@@ -73,8 +73,6 @@ WITHOUT_JOB = dict.fromkeys(
     ),
     GATHERS,
 )
-# What cannot happen to a rule; it meets the next fault instead.
-IMPOSSIBLE = {("fetch_source", "full"): "npm, a program of its own, names and writes the file"}
 
 
 @dataclass(frozen=True)
@@ -253,11 +251,7 @@ def planned(
             continue
         draw = random.Random(f"{seed} {trial} {rule}")
         choices = [faults[(index + trial + step) % len(faults)] for step in range(len(faults))]
-        fault = next(
-            fault
-            for fault in choices
-            if (rule, fault) not in IMPOSSIBLE and (fault != "unreadable" or inputs[rule])
-        )
+        fault = next(fault for fault in choices if fault != "unreadable" or inputs[rule])
         did = profile[rule]
         strike: dict = {"fault": fault, "share": round(draw.random(), 3), "seed": draw.random()}
         if fault in SUDDEN and draw.random() < 0.5:
@@ -380,6 +374,7 @@ def disturbed(
             wrong.append(f"{file}: was made again")
     struck = run.struck()
     wrong += made_twice(logs(path))
+    wrong += unexplained(reference, run.said, struck)
     strikes = []
     for rule, strike in sorted(struck.items()):
         failed = [text for text in run.said if re.search(rf"Error in rule {rule}\b", text)]
@@ -389,6 +384,8 @@ def disturbed(
         if strike["fault"] == "second":
             outcome = "refused"
         wrong += untold(rule, strike, failed)
+        if failed and strike["states"] and not went_on(path, rule):
+            wrong.append(f"{rule}: began anew, although there was {strike['states'][0]}")
         where = re.sub(r"\.([^/]+)\.[^./]+\.part", r".\1.part", strike["where"])
         where = where.replace(f"{path}/", "")
         row = Strike(seed, trial, rule, strike["fault"], where, outcome, again)
@@ -416,6 +413,20 @@ def made_twice(said: Sequence[str]) -> list[str]:
     return [
         f"{outputs[0]}: was made {count} times" for outputs, count in times.items() if count > 1
     ]
+
+
+def unexplained(reference: Reference, said: Sequence[str], struck: dict[str, dict]) -> list[str]:
+    """Return which rules failed without having been struck, or being in reach of a strike."""
+    reach = {strike["where"] for strike in struck.values() if strike["fault"] == "unreadable"}
+    within = {job.rule for job in reference.jobs() if reach & set(job.inputs)}
+    failed = {rule for text in said for rule in re.findall(r"Error in rule (\w+)", text)}
+    return [f"{rule}: failed, and was not struck" for rule in failed - set(struck) - within]
+
+
+def went_on(path: Path, rule: str) -> bool:
+    """Return whether a training of this rule went on from its state."""
+    logs = (path / "logs" / rule).rglob("*.log")
+    return any("going on from" in log.read_text(encoding="utf-8") for log in logs)
 
 
 def untold(rule: str, strike: dict, failed: Sequence[str]) -> list[str]:

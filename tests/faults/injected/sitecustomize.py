@@ -148,7 +148,9 @@ class Job:
         """Write down that the strike has come, before it comes."""
         self.struck = True
         part = HERE / "struck" / f".{self.rule}"
-        part.write_text(json.dumps({**self.strike, "where": where}), encoding="utf-8")
+        states = [str(path) for path in Path("results/checkpoints").rglob("state_*.npz")]
+        told = {**self.strike, "where": where, "states": states}
+        part.write_text(json.dumps(told), encoding="utf-8")
         part.rename(part.with_name(f"{self.rule}.json"))
 
     def hit(self, where: str) -> None:
