@@ -65,6 +65,8 @@ FAULTS = {
 SUDDEN = {"KILL", "TERM", "INT", "USR2", "reboot"}
 # What a job goes on through; of the others it has to be started again.
 HARMLESS = {"clock", "second"}
+# Rules whose jobs go on from a state that they have saved.
+TRAININGS = {"train_base", "train_round"}
 GATHERS = "asks for files that other rules make; no process of its own"
 WITHOUT_JOB = dict.fromkeys(
     (
@@ -113,8 +115,12 @@ def jobs_in(said: str) -> dict[str, Job]:
     announced = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", re.MULTILINE)
     for name, block in announced.findall(said):
         lines = dict(re.findall(r"^    (input|output|jobid): (.*)$", block, re.MULTILINE))
-        files = [tuple(filter(None, lines.get(k, "").split(", "))) for k in ("input", "output")]
-        jobs[lines["jobid"]] = Job(name, *files)
+        # A file that a job may find there is marked so.
+        inputs, outputs = (
+            tuple(re.findall(r"([^,]+?)(?: \(update\))?(?:, |$)", lines.get(key, "")))
+            for key in ("input", "output")
+        )
+        jobs[lines["jobid"]] = Job(name, inputs, outputs)
     return jobs
 
 
@@ -147,6 +153,8 @@ class Reference:
         """Return the least that a job of each rule did: seconds, changes to files, their sizes."""
         lines = (self.path / ".faults/jobs.jsonl").read_text(encoding="utf-8").splitlines()
         table = pd.DataFrame(map(json.loads, lines))
+        # Not what found an archive that was there already.
+        table = table[table["changes"] > 0]
         return table.groupby("rule").min().to_dict("index")
 
     def state(self) -> dict[str, tuple[str, int, int]]:
@@ -384,7 +392,7 @@ def disturbed(
         if strike["fault"] == "second":
             outcome = "refused"
         wrong += untold(rule, strike, failed)
-        if failed and strike["states"] and not went_on(path, rule):
+        if failed and rule in TRAININGS and strike["states"] and not went_on(path, rule):
             wrong.append(f"{rule}: began anew, although there was {strike['states'][0]}")
         where = re.sub(r"\.([^/]+)\.[^./]+\.part", r".\1.part", strike["where"])
         where = where.replace(f"{path}/", "")

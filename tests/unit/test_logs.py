@@ -17,9 +17,10 @@ from at4ramt.files import PACKAGE
             ["[Errno 28] No space left on device", "free space, then run the same command again"],
         ),
         ("open('/proc/self/mem', 'rb').read(1)", ["Input/output error", "check the disk"]),
+        ("raise RuntimeError('h5: Disk quota exceeded')", ["Disk quota exceeded", "larger quota"]),
         ("raise InputError('a.csv, row 2: mend it')", ["a.csv, row 2: mend it"]),
     ],
-    ids=["full", "unreadable", "input"],
+    ids=["full", "unreadable", "library", "input"],
 )
 def test_what_can_be_mended_is_one_line_in_the_terminal(tmp_path, statement, said):
     terminal, log = ended(tmp_path, statement)

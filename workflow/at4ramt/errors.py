@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -36,9 +37,13 @@ _REMEDIES = {
 
 def remedy(error: BaseException) -> str | None:
     """Return what to do where the system refused to read or write; None for another error."""
-    if not isinstance(error, OSError) or error.errno not in _REMEDIES:
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        # A library, or a program that was called, says it in its own message.
+        number = next((each for each in _REMEDIES if os.strerror(each) in str(error)), None)
+    if number not in _REMEDIES:
         return None
     return (
-        f"{error}. No half-written output is left under its name: {_REMEDIES[error.errno]}, then "
-        "run the same command again."
+        f"{error}. No half-written output is left under its name: {_REMEDIES[number]}, then run "
+        "the same command again."
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from at4ramt.errors import InputError
 from at4ramt.report import nested
 
 SNAKEFILE = """
@@ -56,6 +58,20 @@ def test_rule_graph_is_dot(tiny: Path, tmp_path: Path) -> None:
     nested.write_rule_graph("graph.dot", "all", {"depth": 1}, "logs/graph.log", tiny)
     graph = (tmp_path / "graph.dot").read_text()
     assert "digraph" in graph and '[label = "plot"' in graph and "1 -> 0" in graph
+
+
+def test_a_full_disk_is_told_with_what_to_do(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def filled(arguments: Sequence[str], *_: object) -> str:
+        Path(arguments[-3]).symlink_to("/dev/full")
+        Path(arguments[-3]).write_text("report")
+        raise AssertionError("the device was not full")
+
+    monkeypatch.setattr(nested, "ask_snakemake", filled)
+    with pytest.raises(InputError, match=r"No space left on device.*free space"):
+        nested.write_report("out/report.html", "all", {}, "log.txt", "style.css", tiny)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_rule_graph_s_text_does_not_depend_on_the_order_of_what_snakemake_says() -> None:
