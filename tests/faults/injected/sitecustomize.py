@@ -128,7 +128,7 @@ class Job:
     def end(self) -> None:
         """Strike at last, where the job had less to do than expected; else note what it did."""
         self.busy.now = True
-        if self.strike is not None and not self.struck and self.strike["fault"] in SIGNALS:
+        if self.strike is not None and not self.struck and {"seconds", "change"} & set(self.strike):
             self.hit("at its end")
         if self.strike is not None:
             return
