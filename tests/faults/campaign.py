@@ -530,7 +530,9 @@ def campaign(options: argparse.Namespace, folder: Path) -> int:
     reference = Reference(Checkout(path, OPTIONS))
     if not (path / "results/report.html").exists():
         shutil.rmtree(path, ignore_errors=True)
+        began = time.monotonic()
         reference = undisturbed(path)
+        print(f"undisturbed: {time.monotonic() - began:.0f} s", flush=True)
     before = reference.state()
     broken = 0
     for trial in range(options.first, options.first + options.trials):
