@@ -337,6 +337,10 @@ class Run:
             if status == 0:
                 return
             if status == -9:
+                # Jobs that died with the master before their own strike came.
+                for taken in (path / ".faults/struck").glob("*.taken"):
+                    if not taken.with_suffix(".json").exists():
+                        taken.unlink()
                 with self.checkout.start("--unlock", *TARGETS) as process:
                     process.communicate()
             if self.wrong or len(self.said) >= most or len(self.struck()) == before:
@@ -388,6 +392,7 @@ def disturbed(
     struck = run.struck()
     wrong += made_twice(logs(path))
     wrong += unexplained(reference, run.said, struck)
+    wrong += [f"{rule}: was not struck" for rule in sorted(set(plan) - set(struck))]
     strikes = []
     for rule, strike in sorted(struck.items()):
         failed = [text for text in run.said if re.search(rf"Error in rule {rule}\b", text)]
