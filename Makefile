@@ -6,13 +6,14 @@ CORES ?= all
 PYTEST_ARGS ?=
 SECTIONS ?=
 BENCH_ARGS ?=
+FAULTS_ARGS ?=
 
 # Trainings side by side: one on a GPU; without a GPU as many as there are cores.
 GPUS ?= $(shell if [ -e /dev/nvidia0 ]; then echo 1; else nproc; fi)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo study robust test bench lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch sbom
+.PHONY: help demo study robust test faults bench lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch sbom
 
 # What a shell start-up file, an activated environment or a site's modules may
 # have set, and what would make our Python look in the wrong place for modules,
@@ -34,6 +35,7 @@ help:  ## say what can be made
 	@echo 'make study       the paper'"'"'s open questions, in the folder study (config/study.yaml; can be stopped and called again)'
 	@echo 'make robust      the robust transcriber, three seeds, in the folder robust (config/robust.yaml; hours)'
 	@echo 'make test        format, lint, types and tests'
+	@echo 'make faults      strike every rule with every fault, and look whether the run ends as if nothing had happened (an hour; docs/reliability.md)'
 	@echo 'make bench       measure speed and memory, and write docs/performance.md (25 minutes)'
 	@echo 'make lint        format, lint and types alone'
 	@echo 'make format      put the code into the format that lint asks for'
@@ -47,7 +49,8 @@ help:  ## say what can be made
 	@echo 'make sbom        list the licence and the hashes of all that is fetched: docs/licences.csv, envs/sbom.cdx.json'
 	@echo
 	@echo 'Variables: CORES=4, PYTHON=/path/to/python3.12, DISK_GB=4, PYTEST_ARGS="-k cqt",'
-	@echo '           SECTIONS="training shards", BENCH_ARGS="--resume --demo FOLDER"'
+	@echo '           SECTIONS="training shards", BENCH_ARGS="--resume --demo FOLDER",'
+	@echo '           FAULTS_ARGS="--seed 1 --out FILE"'
 
 demo: setup
 	@# What the base model needs is made first; the features of the scored splits beside its training.
@@ -76,6 +79,10 @@ check-cluster:
 
 test: lint fetch
 	@$(WITH_VENV) python -m pytest $(PYTEST_ARGS)
+
+# Eleven runs of the smallest experiment; those that are in the table of FAULTS_ARGS="--out FILE" are not made again.
+faults: setup-test fetch
+	@$(WITH_VENV) PYTHONPATH=workflow:tests python -m faults.campaign $(FAULTS_ARGS)
 
 # The tests render a few of the fetched performances; each archive is fetched once.
 fetch: setup-test

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from faults.campaign import FAULTS, WITHOUT_JOB, read_strikes, table_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))
@@ -84,6 +85,18 @@ def test_the_study_s_table_is_that_of_the_results(root):
         pair: [values.get(condition, "–") for condition in conditions]
         for pair, values in found.items()
     }
+
+
+def test_the_table_of_faults_is_that_of_the_results(root):
+    document = (root / "docs" / "reliability.md").read_text(encoding="utf-8")
+    strikes = read_strikes(root / "docs" / "results" / "faults.csv")
+    assert table_of(strikes) in document
+    described = re.findall(
+        r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", document, re.MULTILINE))
+    )
+    assert set(described) == {*FAULTS, *(strike.rule for strike in strikes)}
+    for rule in WITHOUT_JOB:
+        assert f"`{rule}`" in document
 
 
 @pytest.mark.parametrize(

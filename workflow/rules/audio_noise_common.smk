@@ -6,11 +6,12 @@ from snakemake.settings.types import DeploymentMethod
 PEERS = config["evaluation"]["peers"]
 
 PEER_SPLIT = "|".join(PIECES["split"].unique())
-PEER_SCRIPT = str(Path(workflow.basedir) / "workflow/scripts/run_basic_pitch.py")
+# Both paths are parameters, and relative: a clone that is moved or copied has nothing to run again.
+PEER_SCRIPT = os.path.relpath(Path(workflow.basedir) / "workflow/scripts/run_basic_pitch.py")
 # Jobs of a peer are started by a Python of its own: conda's, or that of `make setup`.
 PEER_BY_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PEER_PYTHON = (
-    "python" if PEER_BY_CONDA else str(Path(workflow.basedir) / ".venv-peer" / "bin" / "python")
+    "python" if PEER_BY_CONDA else os.path.relpath(Path(workflow.basedir) / ".venv-peer/bin/python")
 )
 
 # Thresholds of a peer are fitted on so many pieces of validation at most, spread over all: trying

@@ -1,7 +1,9 @@
 """Fetching: what is there is checked and kept; what goes wrong is one line that says what to do."""
 
 import io
+import os
 import stat
+import subprocess
 import sys
 import tarfile
 
@@ -9,7 +11,9 @@ import pytest
 
 from at4ramt.corpus import sources
 from at4ramt.errors import InputError
-from at4ramt.files import file_digest
+from at4ramt.files import PACKAGE, file_digest
+
+PYTHON = sys.executable
 
 
 def row(archive, **changes):
@@ -64,6 +68,19 @@ def test_an_archive_is_fetched_checked_and_left_alone_afterwards(published, clie
     assert list(target.parent.iterdir()) == [target]
     client("exit 1\n")
     sources.fetch(row(published), target)  # no client is called
+
+
+def test_what_a_killed_client_left_is_removed_by_the_next(published, client, tmp_path):
+    target = tmp_path / "resources" / published.name
+    killed = "import os\nfrom at4ramt.corpus import sources\n"
+    killed += "sources._fetch_into = lambda *_: os._exit(9)\n"
+    killed += f"sources.fetch({row(published)!r}, {str(target)!r})"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    subprocess.run([PYTHON, "-c", killed], env=environment, check=False)
+    assert len(list(target.parent.iterdir())) == 1
+    client(copying(published))
+    sources.fetch(row(published), target)
+    assert list(target.parent.iterdir()) == [target]
 
 
 def test_a_file_of_another_checksum_is_not_used(published, client, tmp_path):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from playwright.sync_api import sync_playwright
 from support.hostile import PAGE_NAMES
 from support.pages import elements
 
+from at4ramt.errors import InputError
 from at4ramt.report import nested
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -118,3 +120,29 @@ def test_the_folder_of_a_corpus_is_words_in_the_report_s_text() -> None:
         said = " ".join(found.text.split())
         assert " ".join(f"The recordings are those of /data/{name}.. raw:: html".split()) in said
         assert "System Message" not in said
+
+
+def test_a_full_disk_is_told_with_what_to_do(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def filled(arguments: Sequence[str], *_: object) -> str:
+        Path(arguments[-3]).symlink_to("/dev/full")
+        Path(arguments[-3]).write_text("report")
+        raise AssertionError("the device was not full")
+
+    monkeypatch.setattr(nested, "ask_snakemake", filled)
+    with pytest.raises(InputError, match=r"No space left on device.*free space"):
+        nested.write_report("out/report.html", "all", {}, "log.txt", "style.css", tiny)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_rule_graph_s_text_does_not_depend_on_the_order_of_what_snakemake_says() -> None:
+    head = "digraph snakemake_dag {\n    graph[margin=0];\n"
+    one = '\t0[label = "all"];\n\t1[label = "b"];\n\t2[label = "a"];\n\t1 -> 0\n\t2 -> 1\n}  \n'
+    other = '\t0[label = "b"];\n\t1[label = "all"];\n\t2[label = "a"];\n\t2 -> 0\n\t0 -> 1\n}\n'
+    graph = nested.in_order(head + one)
+    assert graph == nested.in_order(head + other)
+    assert graph.startswith(head) and graph.endswith("}\n")
+    names = dict(re.findall(r'(\d)\[label = "(\w+)"', graph))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"(\d) -> (\d)", graph)}
+    assert edges == {("a", "b"), ("b", "all")}

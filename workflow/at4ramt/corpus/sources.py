@@ -26,7 +26,7 @@ from typing import Any
 
 from at4ramt.archives import UNREADABLE, tar_files, zip_content
 from at4ramt.errors import InputError, suggestion, told
-from at4ramt.files import file_digest
+from at4ramt.files import file_digest, remove_leftovers
 
 logger = logging.getLogger("at4ramt.sources")
 
@@ -219,10 +219,12 @@ def fetch(source: Mapping[str, Any], target: str | Path) -> None:
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        # What a killed job left may be as large as the archive.
+        remove_leftovers(target)
         free = shutil.disk_usage(target.parent).free
         if free < 2.5 * int(source["bytes"]):
             raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB are free")
-        with tempfile.TemporaryDirectory(prefix=".fetch.", dir=target.parent) as name:
+        with tempfile.TemporaryDirectory(".part", f".{target.name}.", target.parent) as name:
             _fetch_into(source, target, Path(name))
     except OSError as error:
         if error.errno == errno.ENOSPC:

@@ -1,0 +1,91 @@
+"""Jobs and masters struck at drawn moments: the run ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from faults.campaign import (
+    FAULTS,
+    WITHOUT_JOB,
+    Reference,
+    disturbed,
+    environment,
+    linked,
+    prepare,
+    undisturbed,
+)
+from faults.sameness import differences, made
+from support.checkout import ROOT
+
+SEED = 0
+LATE = ("write_summary", "plot_noise", "plot_notes")
+NOTES = "results/tables/notes.csv"
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """A run that nobody disturbs: no test may change it."""
+    run = undisturbed(tmp_path_factory.mktemp("faults") / "undisturbed")
+    before = run.state()
+    yield run
+    assert run.state() == before
+
+
+def test_every_rule_is_struck_or_has_no_process(reference: Reference) -> None:
+    said = reference.checkout.snakemake("--list-rules")
+    listed = {line for line in said.splitlines() if line.isidentifier()}
+    struck, gathering = set(reference.rules()), set(WITHOUT_JOB)
+    assert struck | gathering == listed
+    assert not struck & gathering
+
+
+def test_a_run_whose_every_rule_is_struck_ends_like_one_left_alone(
+    reference: Reference, tmp_path: Path
+) -> None:
+    trial = disturbed(reference, tmp_path / "run", seed=SEED, trial=1, rules=reference.rules())
+    assert trial.wrong == []
+    met = Counter(strike.fault for strike in trial.strikes)
+    assert {strike.rule for strike in trial.strikes} == set(reference.rules())
+    assert set(met) == set(FAULTS)
+
+
+def test_the_same_command_goes_on_and_makes_nothing_again_that_is_finished(
+    reference: Reference, tmp_path: Path
+) -> None:
+    trial = disturbed(reference, tmp_path / "run", seed=SEED, trial=0, rules=LATE)
+    assert trial.wrong == []
+    assert {strike.rule for strike in trial.strikes} == set(LATE)
+
+
+def test_a_clock_that_is_set_back_stops_the_run_and_what_the_docs_say_mends_it(
+    reference: Reference, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    linked(reference, path, ["plot_notes"])
+    prepare(path, {})
+    with environment(path) as variables:
+        run = replace(reference.checkout, path=path, environment=variables)
+        times = (str(file.relative_to(path)) for file in path.glob("benchmarks/**/*.tsv"))
+        for file in (*made(path), *times):
+            # A copy: the other link is the undisturbed run's.
+            copy = shutil.copy2(path / file, tmp_path / "copy")
+            moment = os.stat(copy).st_mtime + 86_400
+            os.utime(copy, (moment, moment))
+            os.replace(copy, path / file)
+        said = run.snakemake(NOTES, fails=True)
+        assert "older modification time" in said
+        guide = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+        (line,) = [line for line in guide.splitlines() if "older modification time" in line]
+        command = line.split("`")[-2]
+        kept = {file: (path / file).stat().st_ino for file in made(path)}
+        subprocess.run(["bash", "-c", command], cwd=path, check=True)
+        run.snakemake(NOTES)
+        assert run.planned(NOTES) == {}
+    assert {file: (path / file).stat().st_ino for file in kept} == kept
+    assert differences(path, reference.path) == []
