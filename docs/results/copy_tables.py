@@ -1,10 +1,11 @@
 """Copy the small tables of a finished study or robust run to docs/results.
 
     python docs/results/copy_tables.py study study/results
+    python docs/results/copy_tables.py robust robust/results
 
-Only rows are left out, never changed: of the study those of the splits that are not
-`test_unseen_piano`, and of the large tables those of rounds before the last and of conditions
-that docs/study.md does not show.
+Of a robust run the counts of audio.parquet are added up by piano. Of the study only rows are left
+out: those of the splits that are not `test_unseen_piano`, and of the large tables those of rounds
+before the last and of conditions that docs/study.md does not show.
 """
 
 from __future__ import annotations
@@ -51,17 +52,26 @@ STUDY: dict[str, tuple[str, Cut]] = {
     "study_headline.csv": ("headline.csv", held_out),
     "study_levels.csv": ("levels.csv", _levels),
 }
-TABLES = {"study": STUDY}
 
 
-def main(run: str, results: str) -> None:
-    """Write the tables of one run beside this file."""
-    for name, (source, cut) in TABLES[run].items():
+def copy_robust(results: Path) -> None:
+    """Write the F1 of each system and seed on each piano, in each noise."""
+    counts = pd.read_parquet(results / "evaluation" / "audio.parquet")
+    keys = ["seed", "split", "instrument", "noise", "snr_db", "system", "criterion"]
+    kept = counts[(counts["threshold_kind"] == "fitted") & (counts["system"] != "offset_removed")]
+    sums = kept.groupby(keys, as_index=False)[["reference", "estimated", "matched"]].sum()
+    sums["f1"] = (2 * sums["matched"] / (sums["reference"] + sums["estimated"])).round(4)
+    sums.to_csv(HERE / "robust_pianos.csv", index=False)
+
+
+def copy_study(results: Path) -> None:
+    """Write the tables of the study."""
+    for name, (source, cut) in STUDY.items():
         # As text, so that every number stays as it was written.
-        texts = pd.read_csv(Path(results) / "tables" / source, dtype=str, keep_default_na=False)
-        kept = cut(pd.read_csv(Path(results) / "tables" / source, keep_default_na=False))
+        texts = pd.read_csv(results / "tables" / source, dtype=str, keep_default_na=False)
+        kept = cut(pd.read_csv(results / "tables" / source, keep_default_na=False))
         texts.loc[kept.index, list(kept.columns)].to_csv(HERE / name, index=False)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    {"study": copy_study, "robust": copy_robust}[sys.argv[1]](Path(sys.argv[2]))

@@ -87,6 +87,23 @@ def test_the_study_s_table_is_that_of_the_results(root):
     }
 
 
+def test_the_robust_model_s_table_is_that_of_the_results(root):
+    document = (root / "docs" / "robust.md").read_text(encoding="utf-8")
+    sums = {}
+    with open(root / "docs" / "results" / "robust_pianos.csv", newline="") as opened:
+        for row in csv.DictReader(opened):
+            if row["split"] == "test_unseen_piano" and row["criterion"] == "frames":
+                key = (row["instrument"], row["system"], float(row["snr_db"]))
+                found = 200 * int(row["matched"]) / (int(row["reference"]) + int(row["estimated"]))
+                sums.setdefault(key, []).append(found)
+    lines = document[document.index("| piano | model |") :].split("\n\n")[0].splitlines()[2:]
+    assert len(lines) == 4
+    for line in lines:
+        piano, model, *cells = (cell.strip(" `") for cell in line.strip("|").split("|"))
+        values = [sums[piano, model, ratio] for ratio in (math.inf, 20.0, 10.0, 0.0, -8.0)]
+        assert cells == [f"{sum(seeds) / len(seeds):.1f}" for seeds in values], (piano, model)
+
+
 def test_the_table_of_faults_is_that_of_the_results(root):
     document = (root / "docs" / "reliability.md").read_text(encoding="utf-8")
     document = document[: document.index("\n## Hostile input")]
