@@ -57,6 +57,8 @@ def test_times_are_added_up_by_rule(tmp_path: Path) -> None:
     write_benchmark(tmp_path / "train/arm/seed_0/round_02.tsv", "20.5\t0:00:20\t700\t9\t90\t19.0")
     write_benchmark(tmp_path / "fetch/a.tsv", "1.0\t0:00:01\t-\t-\t0.0\t0.1")
     (tmp_path / "fetch/notes.tsv").write_text("not\ta benchmark\n1\t2\n")
+    # Of an earlier run: whether it is there must not change the table.
+    write_benchmark(tmp_path / "write_provenance/p.tsv", "5.0\t0:00:05\t500\t9\t90\t4.0")
     times = provenance.rule_times(provenance.read_benchmarks(tmp_path)).set_index("rule")
     assert list(times.index) == ["train", "fetch"]
     train = times.loc["train"]

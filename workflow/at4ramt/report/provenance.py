@@ -101,15 +101,22 @@ def describe_machine() -> pd.DataFrame:
     )
 
 
+# What it took is known when it has ended: there can only be an earlier run's file.
+OF_ITSELF = "write_provenance"
+
+
 def read_benchmarks(folder: str | Path) -> pd.DataFrame:
     """Return one row a job: rule, job, seconds, megabytes (largest resident set), cpu_seconds.
 
     ``folder`` is benchmarks/; a job's file lies below its rule's folder, at any
-    depth. A file that is not a benchmark of Snakemake's is left out.
+    depth. A file that is not a benchmark of Snakemake's is left out, and so is that of
+    :data:`OF_ITSELF`.
     """
     rows = []
     for path in sorted(Path(folder).glob("*/**/*.tsv")):
         parts = path.relative_to(folder).parts
+        if parts[0] == OF_ITSELF:
+            continue
         try:
             one = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
             rows.append(
