@@ -12,7 +12,7 @@ GPUS ?= $(shell if [ -e /dev/nvidia0 ]; then echo 1; else nproc; fi)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo study robust test bench lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch
+.PHONY: help demo study robust test bench lint format lock setup setup-test setup-gpu setup-peer check-cluster clean-setup fetch sbom
 
 # What a shell start-up file, an activated environment or a site's modules may
 # have set, and what would make our Python look in the wrong place for modules,
@@ -43,7 +43,8 @@ help:  ## say what can be made
 	@echo 'make setup-peer  make .venv-peer alone: basic-pitch, which the models are compared with'
 	@echo 'make check-cluster  look at the queue that a profile submits to, before the first run (PROFILE=profiles/lsf)'
 	@echo 'make clean-setup remove .venv and .venv-peer'
-	@echo 'make lock        resolve envs/*.in anew into the lock files and conda environments'
+	@echo 'make lock        resolve envs/*.in anew into the lock files and conda environments (UPGRADE=1: raise them)'
+	@echo 'make sbom        list the licence and the hashes of all that is fetched: docs/licences.csv, envs/sbom.cdx.json'
 	@echo
 	@echo 'Variables: CORES=4, PYTHON=/path/to/python3.12, DISK_GB=4, PYTEST_ARGS="-k cqt",'
 	@echo '           SECTIONS="training shards", BENCH_ARGS="--resume --demo FOLDER"'
@@ -108,6 +109,10 @@ setup-peer:
 
 clean-setup:
 	rm -rf .venv .venv-peer
+
+# After make lock: what was raised is installed first, and its licences read there.
+sbom: setup-test
+	@$(WITH_VENV) python -I envs/make_sbom.py
 
 lock:
 	@python=$$(envs/setup.sh python) && "$$python" -I envs/make_lock.py $(if $(UPGRADE),--upgrade)

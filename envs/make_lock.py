@@ -6,8 +6,9 @@ requirements-gpu.in   -> lock-gpu.txt       lock.txt with the other TensorFlow, 
 peer.in               -> lock-peer.txt      basic-pitch, with the versions of lock.txt
 <group>.in            -> <group>.yaml       a conda environment, pinned as its lock file is
 
-What is in the lock files stays at its version unless its line in a .in file, or
-`--upgrade`, asks for another. Standard library only; uv is put into an environment of its own.
+What is in the lock files stays at its version unless its line in a .in file asks for another.
+`--upgrade` raises all of it, the lines of the files in PINNED too. Standard library only; uv is put
+into an environment of its own.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ import tempfile
 from pathlib import Path
 
 ENVS = Path(__file__).resolve().parent
-UV = "uv==0.13.9"
+# The wheel for Linux on x86-64, where all of this runs.
+UV = "uv==0.13.9 --hash=sha256:d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19"
 PYTHON = "3.11"
 LOCKS = {
     "requirements-cpu.in": "lock.txt",
     "requirements-test.in": "lock-test.txt",
     "requirements-gpu.in": "lock-gpu.txt",
     "peer.in": "lock-peer.txt",
+}
+# The .in files whose versions `--upgrade` raises, with the lock file that they are then taken from.
+# cuDNN (requirements-gpu.in) and the peer (peer.in) are raised by hand: docs/dependencies.md.
+PINNED = {
+    "requirements.in": "lock.txt",
+    "requirements-cpu.in": "lock.txt",
+    "requirements-test.in": "lock-test.txt",
 }
 # Requirements that are not a package's own, and what is the same as elsewhere.
 FOR_PEER = ("--override", "peer-overrides.in", "--constraint", "lock.txt")
@@ -62,6 +71,38 @@ def resolve(uv: list[str], source: str, target: Path, *options: str) -> None:
         sys.exit(f"make lock: {source} could not be resolved; uv says why above")
 
 
+def loosened(text: str) -> str:
+    """Return the lines of an .in file with ``name>=version`` for ``name==version``."""
+    return re.sub(r"(?m)^([\w.-]+)==(\S+)$", r"\1>=\2", text)
+
+
+def pinned(text: str, lock: str) -> str:
+    """Return the lines of a loosened .in file, pinned to the versions of a lock file's text."""
+    versions = {
+        re.sub(r"[-_.]+", "-", name).lower(): version
+        for name, version in re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", lock)
+    }
+
+    def pin(line: re.Match[str]) -> str:
+        return f"{line[1]}=={versions[re.sub(r'[-_.]+', '-', line[1]).lower()]}"
+
+    return re.sub(r"(?m)^([\w.-]+)>=(\S+)$", pin, text)
+
+
+def raise_pins(lock: str) -> None:
+    """Write the versions of a lock file just made into the .in files that it was made from."""
+    content = (ENVS / lock).read_text(encoding="utf-8")
+    for name, of in PINNED.items():
+        if of == lock:
+            path = ENVS / name
+            path.write_text(pinned(path.read_text(encoding="utf-8"), content), encoding="utf-8")
+    if found := re.search(r"(?m)^tensorflow-cpu==(\S+)", content):
+        # The other build of the same version.
+        path = ENVS / "requirements-gpu.in"
+        text = re.sub(r"(?m)^(tensorflow\[and-cuda\])==\S+", rf"\1=={found[1]}", path.read_text())
+        path.write_text(text, encoding="utf-8")
+
+
 def conda_environment(group: str, lock: str, pins: str) -> str:
     """Return a conda environment file for ``pins``, the lines of a pip requirements file."""
     lines = [line.strip() for line in pins.splitlines() if line.strip()]
@@ -70,18 +111,37 @@ def conda_environment(group: str, lock: str, pins: str) -> str:
 
 
 def main() -> None:
-    """Resolve everything."""
-    upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
+    """Resolve everything; leave the .in files as they were if that fails."""
+    upgrade = "--upgrade" in sys.argv[1:]
+    before = {name: (ENVS / name).read_text() for name in (*PINNED, "requirements-gpu.in")}
+    if upgrade:
+        for name in PINNED:
+            (ENVS / name).write_text(loosened(before[name]))
+    try:
+        resolve_all(upgrade=upgrade)
+    except BaseException:
+        for name, text in before.items():
+            (ENVS / name).write_text(text)
+        raise
+
+
+def resolve_all(*, upgrade: bool) -> None:
+    """Write all lock files and conda environments."""
     with tempfile.TemporaryDirectory() as scratch:
         bin_folder = Path(scratch, "venv", "bin")
         subprocess.run([sys.executable, "-I", "-m", "venv", bin_folder.parent], check=True)
-        pip = [str(bin_folder / "python"), "-I", "-m", "pip", "install", "--quiet", UV]
+        wanted = Path(scratch, "uv.txt")
+        wanted.write_text(UV)
+        pip = [str(bin_folder / "python"), "-I", "-m", "pip", "install", "--quiet"]
+        pip += ["--require-hashes", "--requirement", str(wanted)]
         subprocess.run(pip, check=True, env=os.environ | {"PIP_USER": "0"})
         uv = [str(bin_folder / "uv")]
         for source, lock in LOCKS.items():
-            options = [*FOR_ALL_PYTHONS, "--generate-hashes", *upgrade]
+            options = [*FOR_ALL_PYTHONS, "--generate-hashes", *(["--upgrade"] if upgrade else [])]
             options += FOR_PEER if source == "peer.in" else ()
             resolve(uv, source, ENVS / lock, *options)
+            if upgrade:
+                raise_pins(lock)
             print(f"envs/{lock}")
         for group, lock in GROUPS.items():
             pins = Path(scratch, f"{group}.txt")

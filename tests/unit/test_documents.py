@@ -87,7 +87,7 @@ def test_the_study_s_table_is_that_of_the_results(root):
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "config/README.md", *(str(path) for path in DOCUMENTS)]
+    "document", ["README.md", "SECURITY.md", "config/README.md", *(str(path) for path in DOCUMENTS)]
 )
 def test_links_within_the_repository_lead_somewhere(root, document):
     text = (root / document).read_text(encoding="utf-8")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,75 @@ def test_python_versions_agree():
     assert 'wanted="Python 3.11, 3.12 or 3.13"' in (ENVS / "setup.sh").read_text()
     for group in LOCK_OF:
         assert "  - python=3.11\n" in (ENVS / f"{group}.yaml").read_text()
+
+
+def make_lock():
+    """envs/make_lock.py, which is a script and in no package."""
+    spec = importlib.util.spec_from_file_location("make_lock", ENVS / "make_lock.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_raising_pins_changes_the_versions_of_in_files_and_nothing_else():
+    before = "# a==1 in words\n-c lock.txt\nnumpy==2.4.6\nmir_eval==0.8.2\nplaywright\n"
+    loose = make_lock().loosened(before)
+    assert loose == before.replace("numpy==", "numpy>=").replace("mir_eval==", "mir_eval>=")
+    lock = "numpy==2.5.0 \\\n    --hash=sha256:0\nmir-eval==0.9 ; python_version < '4' \\\n"
+    assert make_lock().pinned(loose, lock) == before.replace("2.4.6", "2.5.0").replace(
+        "0.8.2", "0.9"
+    )
+    # With the versions of the lock files as they are, every .in file is as it was.
+    for name, of in make_lock().PINNED.items():
+        text = (ENVS / name).read_text()
+        assert make_lock().loosened(text) != text
+        assert make_lock().pinned(make_lock().loosened(text), (ENVS / of).read_text()) == text
+
+
+def test_a_lock_that_cannot_be_made_leaves_the_in_files_alone(monkeypatch, tmp_path):
+    module = make_lock()
+    for name in (*module.PINNED, "requirements-gpu.in"):
+        (tmp_path / name).write_text((ENVS / name).read_text())
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    seen = []
+
+    def fail(*, upgrade):
+        seen.append((upgrade, (tmp_path / "requirements.in").read_text()))
+        raise SystemExit("no network")
+
+    monkeypatch.setattr(module, "ENVS", tmp_path)
+    monkeypatch.setattr(module, "resolve_all", fail)
+    monkeypatch.setattr("sys.argv", ["make_lock.py", "--upgrade"])
+    with pytest.raises(SystemExit):
+        module.main()
+    assert seen[0][0] is True and "numpy>=" in seen[0][1]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_the_tool_that_makes_the_lock_files_is_locked_itself():
+    assert re.fullmatch(r"uv==[\d.]+ --hash=sha256:[0-9a-f]{64}", make_lock().UV)
+
+
+def test_the_scheduled_raising_of_pins_runs_only_ours_and_keeps_its_token_from_it():
+    text = (ROOT / ".github" / "workflows" / "raise_pins.yml").read_text()
+    workflow = yaml.safe_load(text)
+    assert workflow[True]["schedule"]  # YAML 1.1 takes `on` for a truth value
+    assert workflow["permissions"] == {} == workflow["jobs"]["test"]["permissions"]
+    with_token = []
+    targets = set()
+    for job in workflow["jobs"].values():
+        for step in job["steps"]:
+            assert "uses" not in step, "an action of somebody else's"
+            # What a workflow puts into a script is text for the shell, whatever is in it.
+            assert "${{" not in step["run"]
+            script = ["bash", "-n", "-c", step["run"]]
+            subprocess.run(script, check=True)
+            if "token" in str(step.get("env")) or "token" in str(job.get("env")):
+                with_token.append(step["run"])
+            targets |= set(re.findall(r"(?m)^ *make (\w+)", step["run"]))
+    assert targets == {"lock", "sbom"}
+    assert "UPGRADE=1" in text and ".ci/run" in text
+    for target in targets:
+        assert re.search(rf"(?m)^{target}:", (ROOT / "Makefile").read_text())
+    assert len(with_token) == 2
+    assert not any(re.search(r"(?m)^ *make |\.ci/run|pip|python", run) for run in with_token)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, sync_playwright
+from support.pages import elements
 
 CATEGORIES = [
     "1 Summary",
@@ -120,11 +125,36 @@ def visit(small_report: Path) -> Iterator[Visit]:
         page.on(
             "requestfailed", lambda request: opened.problems.append(f"failed: {request.url[:120]}")
         )
+        page.on("dialog", lambda dialog: opened.problems.append(f"dialog: {dialog.message}"))
+        context.on("page", lambda other: opened.problems.append(f"opened {other.url[:120]}"))
         page.goto(small_report.resolve().as_uri())
         page.wait_for_selector("#app nav")
         yield opened
         context.close()
         browser.close()
+
+
+def test_the_report_holds_all_that_it_shows(small_report: Path) -> None:
+    """Read as text: nothing in it, or in a page or picture in it, is loaded, run or left for."""
+    text = small_report.read_text(encoding="utf-8")
+    assert elements(text, "script").active == []
+    (results,) = re.findall(r"(?m)^ *var results = (\{.*\});$", text)
+    said = ""
+    kinds = Counter()
+    for path, result in json.loads(results).items():
+        head, _, content = result["data_uri"].partition(",")
+        kind = re.match(r"data:([^;]+);.*base64$", head)[1]
+        kinds[kind] += 1
+        shown = base64.b64decode(content).decode("utf-8")
+        if kind != "text/csv":
+            found = elements(shown, *(["svg"] if kind == "image/svg+xml" else []))
+            assert found.active == [], path
+            said += found.text
+        assert elements(result["caption"]).active == [], path
+    assert set(kinds) == {"text/csv", "text/html", "image/svg+xml"}
+    assert sum(kinds.values()) >= sum(RESULTS.values())
+    # An arm of this run is called so, and a page that took it for HTML would have failed above.
+    assert "</script><img src=x onerror=alert(1)>" in said
 
 
 def home(page: Page) -> None:

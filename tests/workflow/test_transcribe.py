@@ -1,10 +1,13 @@
 """Anybody's recordings through `snakemake transcribe`, with the model of the small run."""
 
 import csv
+from pathlib import Path
 
 import mido
 import numpy as np
 import soundfile
+
+from at4ramt.transcription.recordings import find_recordings
 
 SUFFIXES = ("mid", "csv")
 
@@ -34,9 +37,11 @@ def test_every_recording_of_the_folder_whatever_it_is_called(linked_copy):
     names = ["Für Elise, live (2).wav", "it's 100 % [étude]=1.flac"]
     for name in names:
         write_recording(linked_copy.path / "input" / name)
-    linked_copy.snakemake("transcribe")
-    for name in names:
-        check_transcription(linked_copy, name.rpartition(".")[0])
+    printed = linked_copy.snakemake("transcribe")
+    for name, recording in find_recordings(linked_copy.path / "input").items():
+        check_transcription(linked_copy, name)
+        told = f"input/{Path(recording).name}: its transcription is results/transcriptions/{name}"
+        assert told in printed
     assert linked_copy.planned("transcribe") == {}
     # Another rule from frames to notes trains nothing.
     lower = ("--configfile", "tests/workflow/small.yaml", "lower.yaml")

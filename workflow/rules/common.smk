@@ -27,6 +27,7 @@ from at4ramt.config import (
     round_settings,
     training_config,
 )
+from at4ramt.corpus.layout import harmless_path
 from at4ramt.corpus.pieces import SPLITS
 from at4ramt.corpus.problems import check_batches
 from at4ramt.corpus.sheet import is_sheet
@@ -34,6 +35,9 @@ from at4ramt.corpus.table import survey_corpus
 from at4ramt.errors import InputError, suggestion
 from at4ramt.files import member_bytes, source_digest
 from at4ramt.training.arms import is_acoustic, pool_kinds
+
+# Links to recordings whose names a shell would act on.
+LINKS = "results/links"
 
 
 def located(path):
@@ -45,6 +49,9 @@ try:
     check_config(config)
     CORPUS = survey_corpus(config["corpus"], located)
     PIECES = CORPUS.table
+    for column in ("audio", "notes"):
+        # What is an input of a job stands in the line that submits it.
+        PIECES[column] = [harmless_path(path, LINKS) for path in PIECES[column]]
     ROWS = PIECES.to_dict("index")
     EMBEDDED = config["corpus"]["kind"] == "embedded"
     # The section as a job sees it, which does not know where the Snakefile is.

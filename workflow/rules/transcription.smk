@@ -1,7 +1,7 @@
 # Transcription of anybody's recordings.
 # takes: input/<name>.{wav,flac,mp3,ogg,…}, or the recording of `--config audio=song.wav`; a model
 # makes: results/transcriptions/<name>.mid, its notes as a table (.csv), and the piano roll (.png) if
-#        transcription.roll is set
+#        transcription.roll is set; a name of other characters than letters, digits and _.- is made plain
 # steps: transcribe_recording   once a recording; the model is trained first if there is none
 
 
@@ -28,7 +28,8 @@ rule transcribe_recording:
     benchmark:
         "benchmarks/transcribe_recording/{name}.tsv"
     wildcard_constraints:
-        name="[^/]+",
+        # It stands in the command lines by which jobs are submitted: at4ramt.corpus.layout.piece_names.
+        name=r"[A-Za-z0-9_.-]+",
     group:
         "recordings"
     conda:
@@ -40,6 +41,8 @@ rule transcribe_recording:
         runtime=20,
     params:
         transcription=NOTE_RULE,
+        # Of the recording, not of a link to it.
+        title=lambda wildcards: Path(recordings()[wildcards.name]).name,
         code=source_digest("corpus.midi", "transcription.output", *TRANSCRIPTION_MODULES),
     script:
         "../scripts/transcribe_recording.py"

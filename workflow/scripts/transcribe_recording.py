@@ -22,7 +22,7 @@ log.info("%s: %.1f s; %s (%s)", audio, seconds, model.path, model.runtime)
 notes = transcribe_file(
     audio, model, settings, lambda done, whole: log.info("%.0f of %.0f s", done, whole)
 )
-write_notes_midi(snakemake.output.mid, notes, Path(audio).stem)
+write_notes_midi(snakemake.output.mid, notes, Path(snakemake.params.title).stem)
 write_notes_csv(snakemake.output.csv, notes)
 if picture := snakemake.output.get("png"):
     plot_roll(
@@ -31,6 +31,6 @@ if picture := snakemake.output.get("png"):
         seconds=seconds,
         lowest_pitch=model.features.lowest_pitch,
         pitches=model.features.pitches,
-        title=Path(audio).name,
+        title=snakemake.params.title,
     )
 log.info("%d notes", len(notes))

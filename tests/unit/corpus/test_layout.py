@@ -1,13 +1,15 @@
 """Names that may stand anywhere, and folders as they are found on real disks."""
 
+import os
 import re
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from at4ramt.corpus.layout import list_files, piece_names
+from at4ramt.corpus.layout import ACTIVE_SIGNS, harmless_path, list_files, piece_names
 from at4ramt.errors import InputError
 
 steady = settings(deadline=None)
@@ -89,3 +91,37 @@ def test_files_are_listed_through_links_and_without_what_is_hidden(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none: expected the folder of the corpus.*corpus\.root"):
         list_files(str(tmp_path / "none"))
+
+
+def test_a_path_that_a_shell_would_act_on_gets_a_link_with_the_times_of_its_file(tmp_path):
+    links = tmp_path / "links"
+    plain = str(tmp_path / "Für Elise (live), 2 & 3.wav")
+    assert harmless_path(plain, links) == plain and not links.exists()
+    files = [tmp_path / f"a{sign}b.WAV" for sign in sorted(ACTIVE_SIGNS)]
+    files.append(tmp_path / "it's" / "a$b.WAV")
+    files[-1].parent.mkdir()
+    old = time.time_ns() - 10**12
+    for number, file in enumerate(files):
+        file.write_bytes(bytes([number]))
+        os.utime(file, ns=(old, old))
+    made = [harmless_path(str(file), links) for file in files]
+    assert len(set(made)) == len(files)
+    for number, link in enumerate(made):
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.wav", os.path.basename(link))
+        with open(link, "rb") as opened:
+            assert opened.read() == bytes([number])
+        assert os.lstat(link).st_mtime_ns == old
+    assert [harmless_path(str(file), links) for file in files] == made
+    assert len(list(links.iterdir())) == len(files)  # nothing unfinished is left
+
+
+def test_a_link_follows_a_file_from_another_working_directory(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "it's.mid").write_text(name)
+    for name in ("one", "two"):
+        monkeypatch.chdir(tmp_path / name)
+        with open(harmless_path("it's.mid", tmp_path / "links")) as opened:
+            assert opened.read() == name
+    # A missing file is told by whoever reads it, under the link's name.
+    assert not os.path.exists(harmless_path("they're.mid", tmp_path / "links"))

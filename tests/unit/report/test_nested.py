@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
+from docutils.core import publish_parts
+from jinja2 import Environment
+from playwright.sync_api import sync_playwright
+from support.hostile import PAGE_NAMES
+from support.pages import elements
 
 from at4ramt.report import nested
 
+ROOT = Path(__file__).resolve().parents[3]
 SNAKEFILE = """
 configfile: "config.yaml"
 report: "workflow.rst"
@@ -55,3 +66,55 @@ def test_rule_graph_is_dot(tiny: Path, tmp_path: Path) -> None:
     nested.write_rule_graph("graph.dot", "all", {"depth": 1}, "logs/graph.log", tiny)
     graph = (tmp_path / "graph.dot").read_text()
     assert "digraph" in graph and '[label = "plot"' in graph and "1 -> 0" in graph
+
+
+def test_no_value_ends_the_script_that_it_stands_in(tiny: Path, tmp_path: Path) -> None:
+    """A parameter is a label of the configuration, or the path of anybody's recording."""
+    names = " ".join(PAGE_NAMES)
+    (tmp_path / "hostile.json").write_text(json.dumps({"depth": names}))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "hostile.json"]
+    subprocess.run(command, check=True, capture_output=True)
+    (tmp_path / "workflow.rst").write_text("No value.\n")
+    (tmp_path / "caption.rst").write_text("No value.\n")
+    nested.write_report("report.html", "all", {"depth": names}, "log.txt", "style.css", tiny)
+    page = (tmp_path / "report.html").read_text()
+    (told,) = re.findall(r"(?m)^ *var results = (\{.*\});$", page)
+    assert names.replace('"', r"\"") in json.loads(told)["a.svg"]["job_properties"]["params"]
+    assert elements(page, "script").active == []
+    problems = []
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium, "no chromium on the PATH: install it (Debian: apt-get install chromium)"
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        opened = browser.new_context(offline=True).new_page()
+        for event in ("dialog", "pageerror", "requestfailed"):
+            opened.on(event, lambda found, event=event: problems.append((event, str(found))))
+        opened.goto((tmp_path / "report.html").as_uri())
+        opened.get_by_text("Results", exact=True).click()
+        opened.locator("tbody tr a").nth(1).click()
+        opened.get_by_text("<img src=x onerror=alert(1)>").first.wait_for()
+        browser.close()
+    assert problems == []
+
+
+def test_the_same_page_without_the_mending_runs_a_stranger_s_script() -> None:
+    page = '<script>\nvar results = {"a": "</script><img src=x onerror=alert(1)>"};\n</script>'
+    assert elements(page, "script").active == ["<img src=x>", "<img onerror=alert(1)>"]
+    assert elements(nested.closed_scripts(page), "script").active == []
+
+
+def test_the_folder_of_a_corpus_is_words_in_the_report_s_text() -> None:
+    text = (ROOT / "workflow/report/workflow.rst").read_text(encoding="utf-8")
+    template = Environment(trim_blocks=True, lstrip_blocks=True).from_string(text)
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    config["corpus"]["kind"] = "folder"
+    for name in PAGE_NAMES:
+        config["corpus"]["root"] = (
+            f"/data/{name}\n\n.. raw:: html\n\n   <script>alert(2)</script>\n"
+        )
+        rendered = template.render(snakemake=SimpleNamespace(config=config))
+        found = elements(publish_parts(rendered, writer_name="html")["html_body"])
+        assert found.active == []
+        said = " ".join(found.text.split())
+        assert " ".join(f"The recordings are those of /data/{name}.. raw:: html".split()) in said
+        assert "System Message" not in said

@@ -74,3 +74,11 @@ def test_the_picture_shows_each_note_where_it_is(seconds: float, tmp_path: Path)
     assert early.any() and late.any()
     assert not (early & late).any()
     assert empty.shape[0] < 4000
+
+
+def test_a_title_between_dollars_is_no_formula(tmp_path: Path) -> None:
+    plot_roll(
+        tmp_path / "roll.png", np.array([(0.1, 0.4, 60, 100)], NOTE), seconds=0.5, lowest_pitch=37,
+        pitches=56, title=r"$\nonsense{ and $HOME",
+    )  # fmt: skip
+    assert (tmp_path / "roll.png").stat().st_size > 1000

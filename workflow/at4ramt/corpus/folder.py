@@ -11,6 +11,7 @@ from at4ramt.corpus.layout import (
     OTHER_AUDIO_SUFFIXES,
     LayoutProblem,
     Recording,
+    is_printable,
     list_files,
     same_name,
     split_suffix,
@@ -51,7 +52,7 @@ def find_pairs(root: str, labels: str) -> tuple[list[Recording], list[LayoutProb
             continue
         else:
             continue
-        if _is_text(path):
+        if is_printable(path):
             kind.setdefault(same_name(stem), []).append(path)
         else:
             problems.append(_odd_name(root, path))
@@ -91,15 +92,6 @@ def _preferred(written: list[str], labels: str) -> list[str]:
     midi = [path for path in written if split_suffix(path)[1] in MIDI_SUFFIXES]
     text = [path for path in written if path not in midi]
     return (midi or text) if labels == "midi" else (text or midi)
-
-
-def _is_text(path: str) -> bool:
-    """Return whether a name can be written into a table: UTF-8, no tab, no new line."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return path.isprintable()
 
 
 def _is_notes(root: str, written: list[str]) -> bool:

@@ -12,7 +12,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from at4ramt.errors import InputError
 
@@ -32,6 +34,9 @@ LONGEST_NAME = 100
 """Characters of a piece's name: file names made of it stay below the usual limit of 255 bytes."""
 
 PLAIN_NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LONGEST_NAME - 1}}}")
+
+ACTIVE_SIGNS = frozenset("\"'$`\\")
+"""What a shell acts on even between double quotes, or where it takes the quotes to end."""
 
 # Letters that Unicode does not take apart into a Latin letter and an accent.
 LATIN = str.maketrans(
@@ -124,6 +129,46 @@ def split_suffix(path: str) -> tuple[str, str]:
 def same_name(path: str) -> str:
     """Return a path in the form in which composed and decomposed accents are equal."""
     return unicodedata.normalize("NFC", path)
+
+
+def harmless_path(path: str, links: str | Path) -> str:
+    """Return a path to a file without :data:`ACTIVE_SIGNS`: its own, or that of a link to it.
+
+    Snakemake repeats the inputs of a job in its command line, so that a node waits until it sees
+    them, and the executors for clusters put that line between the double quotes of a shell: a file
+    called ``$(reboot).wav`` would be a command on the login node, and ``it's.wav`` a line that no
+    shell can read. The link has the times of the file, so that it makes nothing stale.
+
+    Args:
+        path: of a file, absolute or from the working directory.
+        links: folder for the links, made when needed.
+    """
+    if not ACTIVE_SIGNS & set(path):
+        return path
+    stem, suffix = split_suffix(path)
+    link = Path(links) / (_piece_name(stem, ambiguous=True) + suffix)
+    target = os.path.abspath(path)
+    if not link.is_symlink() or os.readlink(link) != target:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        # Each job of a run comes by here, many at once: the link appears as it is to be.
+        unfinished = link.with_name(f".{link.name}.{os.uname().nodename}.{os.getpid()}")
+        unfinished.unlink(missing_ok=True)
+        unfinished.symlink_to(target)
+        with suppress(FileNotFoundError):
+            times = os.stat(target)
+            ns = (times.st_atime_ns, times.st_mtime_ns)
+            os.utime(unfinished, ns=ns, follow_symlinks=False)
+        unfinished.replace(link)
+    return str(link)
+
+
+def is_printable(path: str) -> bool:
+    """Return whether a name can be written into a table: UTF-8, no tab, no new line."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return path.isprintable()
 
 
 def piece_names(names: Iterable[str]) -> list[str]:

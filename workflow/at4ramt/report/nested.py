@@ -7,6 +7,7 @@ the main process runs, provided that it takes no lock and starts nothing.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,12 @@ from typing import Any
 from at4ramt.files import PACKAGE, whole_file
 
 SNAKEFILE = PACKAGE.parents[1] / "Snakefile"
+
+# Values as Snakemake's template writes them: JSON on one line, inside an element `script`.
+_VALUE = re.compile(
+    r"(?m)^([ \t]*var (?:workflow_desc|results|categories|rulegraph_spec|runtimes_spec"
+    r"|timeline_spec|rules|packages|metadata) = )([\[{\"].*)$"
+)
 
 
 def ask_snakemake(
@@ -62,6 +69,23 @@ def write_report(
         # Snakemake 9.27 has --report-html-stylesheet-path too, and overwrites it.
         arguments += ["--report-stylesheet", str(stylesheet)]
         ask_snakemake(arguments, config, log, snakefile)
+        page = temporary.read_text(encoding="utf-8")
+        temporary.write_text(closed_scripts(page), encoding="utf-8")
+
+
+def closed_scripts(page: str) -> str:
+    r"""Return Snakemake's report with values that cannot end the script they stand in.
+
+    Snakemake writes paths, parameters and captions into scripts as JSON, in which ``</script>`` is
+    a string like any other. A browser looks for the end of a script before it reads strings, and
+    would take the rest of a label, or of a recording's path, for HTML. In JSON ``<\/`` is ``</``
+    and ``\u003c`` is ``<``.
+    """
+
+    def close(value: re.Match[str]) -> str:
+        return value[1] + value[2].replace("</", "<\\/").replace("<!", "\\u003c!")
+
+    return _VALUE.sub(close, page)
 
 
 def write_rule_graph(

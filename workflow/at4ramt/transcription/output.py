@@ -88,6 +88,7 @@ def plot_roll(
         axes.set_yticks(named, [note_name(pitch) for pitch in named])
         axes.grid(axis="y", linewidth=0.4)
     axes.set_xlabel("time [s]")
-    figure.suptitle(title, fontsize="medium")
+    # A recording may be called anything, and between two dollars anything would be mathematics.
+    figure.suptitle(title, fontsize="medium", parse_math=False)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=110)
