@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from at4ramt.errors import InputError
+from at4ramt.errors import InputError, remedy
 
 
 def start_log(path: str | Path, job: str) -> logging.Logger:
@@ -15,7 +15,8 @@ def start_log(path: str | Path, job: str) -> logging.Logger:
 
     ``job`` names the job in the terminal, where several jobs share the screen.
     An uncaught exception ends the log with its traceback; for an
-    :class:`InputError` the terminal gets the message alone.
+    :class:`InputError`, and where the system refused to read or write, the
+    terminal gets the message alone.
     """
     logger = logging.getLogger("at4ramt")
     logger.setLevel(logging.INFO)
@@ -34,13 +35,13 @@ def start_log(path: str | Path, job: str) -> logging.Logger:
     def report_crash(
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        if issubclass(kind, InputError):
+        if message := str(error) if issubclass(kind, InputError) else remedy(error):
             to_terminal.handle(
-                logger.makeRecord(logger.name, logging.ERROR, "", 0, f"ERROR: {error}", (), None)
+                logger.makeRecord(logger.name, logging.ERROR, "", 0, f"ERROR: {message}", (), None)
             )
             to_file.handle(
                 logger.makeRecord(
-                    logger.name, logging.ERROR, "", 0, f"{error}", (), (kind, error, trace)
+                    logger.name, logging.ERROR, "", 0, message, (), (kind, error, trace)
                 )
             )
         else:

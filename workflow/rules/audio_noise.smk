@@ -85,11 +85,9 @@ rule fit_peer:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=lambda wildcards, attempt: attempt * 90,
     params:
-        python=PEER_PYTHON,
-        script=PEER_SCRIPT,
         code=source_digest(*PEER_MODULES),
     shell:
-        "{params.python:q} -s {params.script:q} fit {input.job:q} {output:q} {log:q} {threads}"
+        "{PEER_PYTHON:q} -s {PEER_SCRIPT:q} fit {input.job:q} {output:q} {log:q} {threads}"
 
 
 rule answer_peer:
@@ -114,11 +112,9 @@ rule answer_peer:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=lambda wildcards, attempt: attempt * 120,
     params:
-        python=PEER_PYTHON,
-        script=PEER_SCRIPT,
         code=source_digest(*PEER_MODULES),
     shell:
-        "{params.python:q} -s {params.script:q} answer {input.job:q} {output:q} {log:q} {threads}"
+        "{PEER_PYTHON:q} -s {PEER_SCRIPT:q} answer {input.job:q} {output:q} {log:q} {threads}"
         " {input.thresholds:q}"
 
 

@@ -7,7 +7,8 @@ PEERS = config["evaluation"]["peers"]
 
 PEER_SPLIT = "|".join(PIECES["split"].unique())
 PEER_SCRIPT = str(Path(workflow.basedir) / "workflow/scripts/run_basic_pitch.py")
-# Jobs of a peer are started by a Python of its own: conda's, or that of `make setup`.
+# Jobs of a peer are started by a Python of its own: conda's, or that of `make setup`. Neither path is
+# a parameter: a clone that is moved or copied has nothing to run again.
 PEER_BY_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PEER_PYTHON = (
     "python" if PEER_BY_CONDA else str(Path(workflow.basedir) / ".venv-peer" / "bin" / "python")

@@ -11,10 +11,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from at4ramt.errors import InputError, remedy
 from at4ramt.files import PACKAGE, whole_file
 
 SNAKEFILE = PACKAGE.parents[1] / "Snakefile"
@@ -64,7 +66,7 @@ def write_report(
     snakefile: str | Path = SNAKEFILE,
 ) -> None:
     """Write Snakemake's report about the finished ``target``, and to ``log`` what it said."""
-    with whole_file(path) as temporary:
+    with _explained(), whole_file(path) as temporary:
         arguments = [target, "--report", str(temporary.resolve())]
         # Snakemake 9.27 has --report-html-stylesheet-path too, and overwrites it.
         arguments += ["--report-stylesheet", str(stylesheet)]
@@ -96,6 +98,39 @@ def write_rule_graph(
     snakefile: str | Path = SNAKEFILE,
 ) -> None:
     """Write the rule graph of ``target`` in the DOT language, and to ``log`` what was said."""
-    graph = ask_snakemake([target, "--rulegraph", "dot"], config, log, snakefile)
-    with whole_file(path) as temporary:
-        temporary.write_text(graph, encoding="utf-8")
+    with _explained():
+        graph = ask_snakemake([target, "--rulegraph", "dot"], config, log, snakefile)
+        with whole_file(path) as temporary:
+            temporary.write_text(in_order(graph), encoding="utf-8")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say what to do where the system refused to read or write: these jobs have no log of ours."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if message := remedy(error):
+            raise InputError(message) from error
+        raise
+
+
+def in_order(graph: str) -> str:
+    """Return a rule graph with its nodes and edges in the order of the rules' names.
+
+    Snakemake's own order differs from one run to the next.
+    """
+    node, edge = re.compile(r"\s*(\d+)(\[.*)"), re.compile(r"\s*(\d+) -> (\d+)\s*")
+    head, nodes, edges = [], [], []
+    for line in graph.strip().splitlines()[:-1]:
+        if found := node.fullmatch(line):
+            nodes.append((found[2], found[1]))
+        elif found := edge.fullmatch(line):
+            edges.append(found.groups())
+        else:
+            head.append(line)
+    nodes.sort()
+    number = {old: new for new, (_, old) in enumerate(nodes)}
+    body = [f"\t{new}{label}" for new, (label, _) in enumerate(nodes)]
+    body += [f"\t{a} -> {b}" for a, b in sorted((number[a], number[b]) for a, b in edges)]
+    return "\n".join([*head, *body, "}"]) + "\n"
