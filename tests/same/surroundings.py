@@ -33,10 +33,11 @@ COARSE_NS = 2_000_000_000
 
 VARIED = {
     "folder": "a working directory with blanks, quotes and accents in its path",
-    "user": "another user, who is in no table of users and has a home folder of its own (root only)",
+    "user": "another user, in no table of users where root starts the test; settings of Keras and "
+    "matplotlib in the home folder",
     "tz": "TZ=Pacific/Chatham, 12:45 or 13:45 h ahead, against UTC",
     "locale": "a German ISO 8859-1 (decimal comma) where localedef can make it, else ASCII (C)",
-    "cores": "one core, and processes that see no other, against two",
+    "cores": "one core, and processes that see no other, against two; OMP_NUM_THREADS=3",
     "hash_seed": "another PYTHONHASHSEED",
     "order": "every folder is listed from its last name to its first",
     "umask": "umask 027 against 022",
@@ -45,6 +46,11 @@ VARIED = {
 }
 # Not in the table of users: what asks for the user's name gets none.
 SOMEBODY = 54_321
+HOME = {
+    ".keras/keras.json": json.dumps({"floatx": "float64", "epsilon": 0.01, "backend": "jax"}),
+    ".config/matplotlib/matplotlibrc": "lines.linewidth: 9\nsavefig.bbox: tight\n",
+    ".config/snakemake/default/config.yaml": "cores: 7\nkeep-going: true\n",
+}
 
 
 @dataclass(frozen=True)
@@ -143,17 +149,28 @@ def surroundings(folder: Path, varied: Collection[str]) -> Surroundings:
     if "cores" in varied:
         options = ("--cores", "1", "--resources", "gpu=1")
         prefix = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
-    if "user" in varied and (user := other_user(folder)):
+        # As a module of a cluster sets it.
+        environment |= {"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3"}
+    user = other_user(folder) if "user" in varied else ()
+    if "user" in varied:
         prefix = (*prefix, *user)
         environment = {k: v for k, v in environment.items() if k not in ("USER", "LOGNAME")}
+        furnish(folder / "home")
     mask = "027" if "umask" in varied else "022"
     prefix = ("sh", "-c", f'umask {mask}; exec "$@"', "sh", *prefix)
     made = Surroundings(folder, prefix, options, environment)
     copy(made.checkout)
-    if "user" in varied and user:
+    if user:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, SOMEBODY, SOMEBODY, follow_symlinks=False)
     return made
+
+
+def furnish(home: Path) -> None:
+    """Write what somebody has set for work of their own."""
+    for name, content in HOME.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(content, encoding="utf-8")
 
 
 def copy(path: Path) -> None:
@@ -197,8 +214,8 @@ def forget_fractions(run: Surroundings) -> None:
     """Give all files of a run times in steps of two seconds."""
     for path in run.checkout.rglob("*"):
         stat = path.lstat()
-        times = tuple(at // COARSE_NS * COARSE_NS for at in (stat.st_atime_ns, stat.st_mtime_ns))
-        os.utime(path, ns=times, follow_symlinks=False)
+        at = stat.st_mtime_ns // COARSE_NS * COARSE_NS
+        os.utime(path, ns=(at, at), follow_symlinks=False)
 
 
 def is_done(run: Surroundings, *options: str) -> bool:

@@ -54,7 +54,9 @@ def forget_fractions() -> None:
         replace(source, target, **keywords)
         if not keywords:
             stat = os.lstat(target)
-            times = tuple(at // COARSE_NS * COARSE_NS for at in (stat.st_atime_ns, stat.st_mtime_ns))
+            times = tuple(
+                at // COARSE_NS * COARSE_NS for at in (stat.st_atime_ns, stat.st_mtime_ns)
+            )
             os.utime(target, ns=times, follow_symlinks=False)
 
     os.replace = coarse
