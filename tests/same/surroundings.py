@@ -12,8 +12,11 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +57,14 @@ HOME = {
 
 
 @dataclass(frozen=True)
+class Ended:
+    """What a run printed, and the megabytes of its largest process."""
+
+    said: str
+    peak_mb: float
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What a run is called with."""
 
@@ -67,21 +78,36 @@ class Surroundings:
         """The copy of the repository in it."""
         return self.folder / "at4ramt"
 
-    def snakemake(self, *arguments: str, seconds: float = 1800) -> str:
-        """Run snakemake; return what it printed.
+    def call(self, *arguments: str, seconds: float = 1800) -> Ended:
+        """Run snakemake to its end.
 
         Raises:
-            RuntimeError: if it fails.
+            RuntimeError: if it fails, or does not end in time.
         """
         command = [*self.prefix, sys.executable, "-m", "snakemake", "--configfile", CONFIGURATION]
-        ended = subprocess.run(
-            [*command, *self.options, *arguments], cwd=self.checkout, env=self.environment,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            encoding="utf-8", errors="backslashreplace", timeout=seconds, check=False,
-        )  # fmt: skip
-        if ended.returncode:
-            raise RuntimeError(f"{ended.args} ended with {ended.returncode}:\n{ended.stdout}")
-        return ended.stdout
+        command += [*self.options, *arguments]
+        with tempfile.TemporaryFile() as words:
+            process = subprocess.Popen(
+                command, cwd=self.checkout, env=self.environment, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=words, stderr=words,
+            )  # fmt: skip
+            clock = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
+            clock.start()
+            try:
+                # Its own peak and that of its jobs, and of no other child of this process.
+                _, status, used = os.wait4(process.pid, 0)
+            finally:
+                clock.cancel()
+            process.returncode = os.waitstatus_to_exitcode(status)
+            words.seek(0)
+            said = words.read().decode("utf-8", "backslashreplace")
+        if process.returncode:
+            raise RuntimeError(f"{command} ended with {process.returncode}:\n{said}")
+        return Ended(said, used.ru_maxrss * 1024 / 1e6)
+
+    def snakemake(self, *arguments: str) -> str:
+        """Run snakemake to its end; return what it printed."""
+        return self.call(*arguments).said
 
 
 def other_user(folder: Path) -> tuple[str, ...]:
