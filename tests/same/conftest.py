@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
-from same.surroundings import HERE, TARGETS, Surroundings, surroundings
-
-
-def without_peer(run: Surroundings) -> Surroundings:
-    """The run without the peer, which another environment runs: a third of the time."""
-    options = ("--configfile", "tests/faults/smallest.yaml", str(HERE / "without_peer.yaml"))
-    return dataclasses.replace(run, options=(*run.options, *options))
+from same.surroundings import TARGETS, Surroundings, surroundings, without_peer
 
 
 @pytest.fixture(scope="session")
