@@ -225,7 +225,7 @@ def copy(path: Path) -> None:
     (path / "input").mkdir()
     seconds = np.arange(3 * 22_050) / 22_050
     tone = 0.3 * np.exp(-seconds) * np.sin(2 * np.pi * 440 * seconds)
-    soundfile.write(path / "input" / "Étude no 1.wav", tone, 22_050)
+    soundfile.write(path / "input" / "a song.wav", tone, 22_050)
 
 
 def differing(one: Surroundings, other: Surroundings) -> list[str]:

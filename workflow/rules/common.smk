@@ -1,6 +1,7 @@
 # What all phases share: the checked configuration, the table of pieces, the
 # constraints of the wildcards, and the input functions.
 
+import getpass
 import os
 import re
 import sys
@@ -15,6 +16,11 @@ sys.path.insert(0, PACKAGE_PATH)
 os.environ.update(PYTHONPATH=PACKAGE_PATH)
 # A user's ~/.keras/keras.json would choose another backend.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# In a container the user may have a number alone, and Snakemake stops where it asks for the name.
+try:
+    getpass.getuser()
+except (KeyError, OSError):
+    os.environ["LOGNAME"] = f"user_{os.getuid()}"
 
 from at4ramt.config import (
     audio_config,
