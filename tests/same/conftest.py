@@ -1,24 +1,36 @@
-"""One plain run of the smallest experiment, that the tests of sameness share."""
+"""Two runs of the smallest experiment: a plain one, and one that differs in all around it."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from same.surroundings import TARGETS, Surroundings, surroundings, without_peer
+from same.surroundings import TARGETS, VARIED, Surroundings, surroundings, without_peer
+
+
+def reachable(folder: Path) -> Path:
+    """Let another user reach a folder of the tests."""
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(path.stat().st_mode | 0o011)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
-    """A finished run as anybody would make it: read only."""
-    run = without_peer(surroundings(tmp_path_factory.mktemp("same") / "plain", ()))
-    run.snakemake(*TARGETS)
-    return run
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Surroundings, Surroundings]:
+    """A plain run and a varied one, finished: read only."""
+    folder = reachable(tmp_path_factory.mktemp("same"))
+    pair = (
+        without_peer(surroundings(folder / "plain", ())),
+        without_peer(surroundings(folder / "varied", VARIED)),
+    )
+    # At once, because the second leaves a core to the first.
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda run: run.snakemake(*TARGETS), pair))
+    return pair
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder that another user can reach."""
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(path.stat().st_mode | 0o011)
-    return tmp_path
+    return reachable(tmp_path)

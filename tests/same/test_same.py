@@ -11,14 +11,12 @@ from faults.sameness import made
 from same.repeated import repeated
 from same.surroundings import (
     TARGETS,
-    VARIED,
     Surroundings,
     differing,
     forget_fractions,
     is_done,
     modes,
     surroundings,
-    without_peer,
 )
 
 MODEL = ("--", "results/models/base/seed_0.keras")
@@ -32,11 +30,10 @@ CHECKED = {
 
 
 def test_a_run_that_differs_in_all_its_surroundings_makes_the_same(
-    plain: Surroundings, folder: Path
+    runs: tuple[Surroundings, Surroundings],
 ) -> None:
+    plain, run = runs
     # What a failure comes from: python -m same.surroundings --only …
-    run = without_peer(surroundings(folder / "varied", VARIED))
-    run.snakemake(*TARGETS)
     assert set(made(plain.checkout)) >= CHECKED
     assert differing(run, plain) == []
     # What a group shares stays readable for the group, and for nobody else.
@@ -48,8 +45,9 @@ def test_a_run_that_differs_in_all_its_surroundings_makes_the_same(
 
 
 def test_times_in_steps_of_two_seconds_make_nothing_stale_and_hide_no_change(
-    plain: Surroundings, folder: Path
+    runs: tuple[Surroundings, Surroundings], folder: Path
 ) -> None:
+    plain, _ = runs
     run = replace(plain, folder=folder)
     shutil.copytree(plain.checkout, run.checkout, symlinks=True)
     forget_fractions(run)
