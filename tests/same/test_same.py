@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from faults.sameness import made
 from same.repeated import repeated
 from same.surroundings import (
@@ -72,3 +73,14 @@ def test_a_run_that_is_made_again_and_again_grows_neither_on_the_disk_nor_in_mem
         assert row.scraps == first.scraps == 0
         assert row.home_files == first.home_files
         assert row.peak_mb < 1.1 * first.peak_mb
+
+
+def test_a_folder_on_whose_name_a_shell_would_act_is_refused_before_anything_runs(
+    folder: Path,
+) -> None:
+    run = surroundings(folder / "run", ())
+    odd = replace(run, folder=folder / "a $(touch canary)")
+    odd.folder.mkdir()
+    run.checkout.rename(odd.checkout)
+    with pytest.raises(RuntimeError, match=r"expected a folder without \$ in its path"):
+        odd.snakemake("--dry-run", *TARGETS)

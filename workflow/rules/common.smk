@@ -52,6 +52,14 @@ def located(path):
 
 
 try:
+    # Snakemake puts both paths between the double quotes of a shell, for jobs that are Python code
+    # in a rule and for those of a queue.
+    for folder in (str(workflow.basedir), os.getcwd()):
+        if signs := sorted(set('"$`\\') & set(folder)):
+            raise InputError(
+                f"{folder}: expected a folder without {' or '.join(signs)} in its path, on which a "
+                "shell would act. Rename it, or move the clone."
+            )
     check_config(config)
     CORPUS = survey_corpus(config["corpus"], located)
     PIECES = CORPUS.table

@@ -62,17 +62,29 @@ def forget_fractions() -> None:
     os.replace = coarse
 
 
+class Moved:
+    """A function of time that takes now for another moment; no method of what holds it."""
+
+    def __init__(self, function: object, place: int = 0) -> None:
+        self._function = function
+        self._place = place
+
+    def __call__(self, *given: object) -> object:
+        if len(given) <= self._place or given[self._place] is None:
+            now = time.time() if self._place == 0 else time.localtime()
+            given = (*given[: self._place], now)
+        return self._function(*given)
+
+
 def move_clock() -> None:
     """Let the process begin at another time of another year."""
     now, now_ns = time.time, time.time_ns
-    localtime, gmtime, strftime, ctime = time.localtime, time.gmtime, time.strftime, time.ctime
     shift = MOMENT - now()
     time.time = lambda: now() + shift
     time.time_ns = lambda: now_ns() + int(shift * 1e9)
-    time.localtime = lambda at=None: localtime(time.time() if at is None else at)
-    time.gmtime = lambda at=None: gmtime(time.time() if at is None else at)
-    time.ctime = lambda at=None: ctime(time.time() if at is None else at)
-    time.strftime = lambda form, at=None: strftime(form, time.localtime() if at is None else at)
+    for name in ("localtime", "gmtime", "ctime"):
+        setattr(time, name, Moved(getattr(time, name)))
+    time.strftime = Moved(time.strftime, 1)
 
 
 if "order" in NAMES:
