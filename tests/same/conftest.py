@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from same.surroundings import TARGETS, VARIED, Surroundings, surroundings, without_peer
+from same.surroundings import SHORT, VARIED, Surroundings, surroundings
 
 
 def reachable(folder: Path) -> Path:
@@ -20,13 +20,10 @@ def reachable(folder: Path) -> Path:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Surroundings, Surroundings]:
     """A plain run and a varied one, finished: read only."""
     folder = reachable(tmp_path_factory.mktemp("same"))
-    pair = (
-        without_peer(surroundings(folder / "plain", ())),
-        without_peer(surroundings(folder / "varied", VARIED)),
-    )
+    pair = (surroundings(folder / "plain", ()), surroundings(folder / "varied", VARIED))
     # At once, because the second leaves a core to the first.
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda run: run.snakemake(*TARGETS), pair))
+        list(pool.map(lambda run: run.snakemake(*SHORT), pair))
     return pair
 
 

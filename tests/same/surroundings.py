@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,11 @@ from support.checkout import PARTS, ROOT
 HERE = Path(__file__).resolve().parent
 CONFIGURATION = "tests/faults/smallest.yaml"
 TARGETS = ("--", "all", "corpus", "check_corpus", "transcribe")
+# Half of the jobs, and one of each kind of result.
+SHORT = (
+    *("--", "results/tables/headline.csv", "results/figures/headline.svg"),
+    *("results/rule_graph.dot", "onnx", "check_corpus", "transcribe"),
+)
 # What says when and on what a run was made; where it stands is in the report alone.
 OF_THE_MACHINE = {"results/tables/provenance.html"}
 COARSE_NS = 2_000_000_000
@@ -108,14 +113,6 @@ class Surroundings:
     def snakemake(self, *arguments: str) -> str:
         """Run snakemake to its end; return what it printed."""
         return self.call(*arguments).said
-
-
-def without_peer(run: Surroundings) -> Surroundings:
-    """Return the run without the peer, which takes a third of its time."""
-    (run.checkout / "without_peer.yaml").write_text("evaluation: {peers: []}\n", encoding="utf-8")
-    # Of several --configfile the last counts, and names both.
-    options = (*run.options, "--configfile", CONFIGURATION, "without_peer.yaml")
-    return replace(run, options=options)
 
 
 def other_user(folder: Path) -> tuple[str, ...]:
@@ -252,9 +249,9 @@ def forget_fractions(run: Surroundings) -> None:
         os.utime(path, ns=(at, at), follow_symlinks=False)
 
 
-def is_done(run: Surroundings, *options: str) -> bool:
+def is_done(run: Surroundings, targets: Sequence[str] = TARGETS) -> bool:
     """Whether nothing would run."""
-    return "Nothing to be done" in run.snakemake("--dry-run", *options, *TARGETS)
+    return "Nothing to be done" in run.snakemake("--dry-run", *targets)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

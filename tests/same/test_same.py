@@ -11,7 +11,7 @@ import pytest
 from faults.sameness import made
 from same.repeated import repeated
 from same.surroundings import (
-    TARGETS,
+    SHORT,
     Surroundings,
     differing,
     forget_fractions,
@@ -39,10 +39,10 @@ def test_a_run_that_differs_in_all_its_surroundings_makes_the_same(
     assert differing(run, plain) == []
     # What a group shares stays readable for the group, and for nobody else.
     assert set(modes(run).values()) == {0o640}
-    assert is_done(run)
+    assert is_done(run, SHORT)
     # Nor has anybody else anything to make again in that folder.
     as_usual = replace(plain, folder=run.folder)
-    assert is_done(as_usual)
+    assert is_done(as_usual, SHORT)
 
 
 def test_times_in_steps_of_two_seconds_make_nothing_stale_and_hide_no_change(
@@ -52,11 +52,11 @@ def test_times_in_steps_of_two_seconds_make_nothing_stale_and_hide_no_change(
     run = replace(plain, folder=folder)
     shutil.copytree(plain.checkout, run.checkout, symlinks=True)
     forget_fractions(run)
-    assert is_done(run)
+    assert is_done(run, SHORT)
     audio = next((run.checkout / "results/corpus").rglob("MAPS_MUS-bach*.wav"))
     after = max(path.lstat().st_mtime for path in run.checkout.rglob("*")) + 2
     os.utime(audio, (after, after))
-    planned = run.snakemake("--dry-run", *TARGETS)
+    planned = run.snakemake("--dry-run", *SHORT)
     assert "extract_cqt" in planned and "train_base" in planned
     assert "render_piece" not in planned
 
@@ -83,4 +83,4 @@ def test_a_folder_on_whose_name_a_shell_would_act_is_refused_before_anything_run
     odd.folder.mkdir()
     run.checkout.rename(odd.checkout)
     with pytest.raises(RuntimeError, match=r"expected a folder without \$ in its path"):
-        odd.snakemake("--dry-run", *TARGETS)
+        odd.snakemake("--dry-run", *SHORT)
