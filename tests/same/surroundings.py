@@ -152,7 +152,7 @@ def surroundings(folder: Path, varied: Collection[str]) -> Surroundings:
     if unknown := set(varied) - set(VARIED):
         raise ValueError(f"{unknown}: expected some of {', '.join(VARIED)}")
     if "folder" in varied:
-        folder = folder / "où l’on est" / "it's here"
+        folder = folder / "où l'on est" / "it's here"
     folder.mkdir(parents=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "PYTHON"))}
     environment |= {

@@ -60,6 +60,11 @@ try:
                 f"{folder}: expected a folder without {' or '.join(signs)} in its path, on which a "
                 "shell would act. Rename it, or move the clone."
             )
+        if not folder.isprintable():
+            raise InputError(
+                f"{folder!r}: expected a folder whose path can be printed in this locale "
+                f"({sys.getfilesystemencoding()}). Set LC_ALL=C.UTF-8, or rename it."
+            )
     check_config(config)
     CORPUS = survey_corpus(config["corpus"], located)
     PIECES = CORPUS.table
