@@ -1,6 +1,7 @@
 # What all phases share: the checked configuration, the table of pieces, the
 # constraints of the wildcards, and the input functions.
 
+import getpass
 import os
 import re
 import sys
@@ -15,6 +16,11 @@ sys.path.insert(0, PACKAGE_PATH)
 os.environ.update(PYTHONPATH=PACKAGE_PATH)
 # A user's ~/.keras/keras.json would choose another backend.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# In a container the user may have a number alone, and Snakemake stops where it asks for the name.
+try:
+    getpass.getuser()
+except (KeyError, OSError):
+    os.environ.update(LOGNAME=f"user_{os.getuid()}")
 
 from at4ramt.config import (
     audio_config,
@@ -46,6 +52,19 @@ def located(path):
 
 
 try:
+    # Snakemake puts both paths between the double quotes of a shell, for jobs that are Python code
+    # in a rule and for those of a queue.
+    for folder in (str(workflow.basedir), os.getcwd()):
+        if signs := sorted(set('"$`\\') & set(folder)):
+            raise InputError(
+                f"{folder}: expected a folder without {' or '.join(signs)} in its path, on which a "
+                "shell would act. Rename it, or move the clone."
+            )
+        if not folder.isprintable():
+            raise InputError(
+                f"{folder!r}: expected a folder whose path can be printed in this locale "
+                f"({sys.getfilesystemencoding()}). Set LC_ALL=C.UTF-8, or rename it."
+            )
     check_config(config)
     CORPUS = survey_corpus(config["corpus"], located)
     PIECES = CORPUS.table

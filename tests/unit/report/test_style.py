@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -86,6 +87,13 @@ def test_a_figure_is_the_same_bytes_twice(tmp_path: Path) -> None:
     assert first == second
     assert b"<dc:date>" not in first
     assert plt.get_fignums() == []
+
+
+def test_a_user_s_own_settings_of_matplotlib_change_no_figure(tmp_path: Path) -> None:
+    expected = draw(tmp_path / "a.svg")
+    settings = {"lines.linewidth": 9, "savefig.bbox": "tight", "svg.image_inline": False}
+    with matplotlib.rc_context(settings):
+        assert draw(tmp_path / "b.svg") == expected
 
 
 def test_text_in_figures_needs_no_font(tmp_path: Path) -> None:

@@ -24,6 +24,24 @@ def test_keras_starts_without_what_it_does_not_need_and_hides_nothing_afterwards
     assert done.stdout.splitlines()[-2:] == ["[]", "tensorflow 3"]
 
 
+IN_ORDER = """
+from at4ramt.training.backend import start_backend
+start_backend(1, 0)
+import keras
+print(keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format())
+"""
+
+
+def test_a_user_s_own_settings_of_keras_change_no_training(root, tmp_path):
+    (tmp_path / "keras.json").write_text(
+        '{"floatx": "float64", "epsilon": 0.01, "image_data_format": "channels_first"}'
+    )
+    environment = {**os.environ, "PYTHONPATH": str(root / "workflow"), "KERAS_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", IN_ORDER]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "float32 1e-07 channels_last"
+
+
 PROMISED = """
 import os, sys
 from at4ramt.errors import InputError

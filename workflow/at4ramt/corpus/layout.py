@@ -100,7 +100,11 @@ def list_files(root: str, skip: Collection[str] = ()) -> list[str]:
     while waiting:
         folder = waiting.pop()
         try:
-            entries = list(os.scandir(os.path.join(root, folder)))
+            # In this order, so that of two ways to a folder the same is taken on every disk.
+            entries = sorted(
+                os.scandir(os.path.join(root, folder)),
+                key=lambda entry: (entry.is_symlink(), entry.name),
+            )
         except OSError as error:
             raise InputError(
                 f"{os.path.join(root, folder)}: expected a folder to list, it cannot be read "
@@ -113,7 +117,7 @@ def list_files(root: str, skip: Collection[str] = ()) -> list[str]:
             if entry.is_file():
                 found.append(path)
             elif entry.is_dir() and entry.name not in skip:
-                real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                real = os.path.realpath(entry.path)
                 if real not in seen:
                     seen.add(real)
                     waiting.append(path)

@@ -113,7 +113,7 @@ def _describe(table: pd.DataFrame, corpus: Mapping[str, Any]) -> dict[str, pd.Da
 def _columns(table: str) -> list[str]:
     import yaml
 
-    return list(yaml.safe_load((SCHEMAS / f"{table}.schema.yaml").read_text())["properties"])
+    return list(yaml.safe_load((SCHEMAS / f"{table}.schema.yaml").read_text("utf-8"))["properties"])
 
 
 def plot_lengths(table: pd.DataFrame, path: str | Path) -> None:

@@ -146,6 +146,8 @@ def start_figures(arms: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     _OF_THIS_RUN.clear()
     _OF_THIS_RUN.update(arm_styles(arms or {}))
 
+    # A matplotlibrc of the user's, or in the working directory, says nothing of our figures.
+    matplotlib.rcdefaults()
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.9)
     plt.rcParams.update(
         {

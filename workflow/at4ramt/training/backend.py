@@ -54,6 +54,10 @@ def start_backend(threads: int, seed: int, *, gpus: int = 0, gpu_required: bool 
         warnings.simplefilter("ignore")
         import keras
 
+    # A user's ~/.keras/keras.json may have said otherwise.
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     keras.utils.set_random_seed(seed % 2**32)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

@@ -1,0 +1,248 @@
+"""What is long or many: a recording of hours, thousands of pieces of a second, a long work.
+
+    .venv/bin/python benchmarks/large.py --minutes 180 --pieces 10000 --work 20 [--folder /scratch]
+
+Each step runs in a process of its own. A row has its seconds, its peak of resident memory, and the
+bound on that, which is the same whatever the size. Exit code 1 if a bound is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "workflow"), str(ROOT)]
+
+VALIDATION_PIECES = 12
+VALIDATION_MINUTES = 1
+
+BOUNDS_MB = {
+    "check": 400,
+    "features": 800,
+    "transcribe": 800,
+    "plan": 800,
+    "shard": 600,
+    "epoch": 1600,
+}
+"""Of resident memory, whatever the size."""
+
+
+def write(folder: Path, minutes: float) -> dict[str, Any]:
+    """Write a recording and its notes."""
+    from benchmarks.memory import write_recording
+
+    folder.mkdir(parents=True)
+    write_recording(folder, 60 * minutes)
+    return {"megabytes": (folder / "x.wav").stat().st_size / 1e6}
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """Listen to the recording."""
+    from benchmarks.memory import check
+
+    check(folder)
+    return {}
+
+
+def features(folder: Path) -> dict[str, Any]:
+    """Make features of all recordings of a folder that have none."""
+    from benchmarks import data
+
+    from at4ramt.features.piece_features import extract_piece
+
+    section = data.config()["features"]
+    made = 0
+    for path in sorted(folder.rglob("*.wav")):
+        out = folder / "features" / f"{path.parent.name}_{path.stem}.parquet"
+        out.parent.mkdir(exist_ok=True)
+        if not out.exists():
+            extract_piece(
+                path, path.with_suffix(".txt"), out,
+                piece=out.stem, instrument="X", features=section,
+            )  # fmt: skip
+            made += 1
+    return {"made": made}
+
+
+def transcribe(folder: Path) -> dict[str, Any]:
+    """Transcribe the recording by the command, with an untrained network: notes by the thousand."""
+    import mido
+
+    from at4ramt.cli import main
+
+    model, midi = folder / "model.onnx", folder / "x.mid"
+    if status := main(
+        ["transcribe", str(folder / "x.wav"), "-o", str(midi), "--model", str(model), "--quiet"]
+    ):
+        raise RuntimeError(f"at4ramt transcribe ended with {status}")
+    played = mido.MidiFile(midi)
+    return {
+        "notes": sum(message.type == "note_on" for message in played),
+        "minutes": played.length / 60,
+    }
+
+
+def model(folder: Path) -> dict[str, Any]:
+    """Write an untrained network, ready to transcribe."""
+    from benchmarks import data
+
+    from at4ramt.training.backend import start_backend
+
+    start_backend(1, 0)
+    import keras
+
+    from at4ramt.training.model_file import save_model
+    from at4ramt.training.onnx_file import export_onnx
+
+    network = data.network()
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(network.trainable_variables)
+    card = {"frame_step": 2, "context_frames": 7, "threshold_fitted": 0.5}
+    card["features"] = data.config()["features"]
+    save_model(folder / "model.keras", network, optimizer, card)
+    export_onnx(folder / "model.keras", folder / "model.onnx")
+    return {}
+
+
+def pieces(folder: Path, count: int) -> dict[str, Any]:
+    """Write so many pieces of a second."""
+    from benchmarks import data
+
+    data.corpus(folder / "corpus", count, 1.0)
+    return {}
+
+
+def shard(folder: Path, held_out: int) -> dict[str, Any]:
+    """Put all features but a few into a shard, these into another; return the frames kept."""
+    from benchmarks import data
+
+    from at4ramt.features.shards import build_shard
+
+    content = data.config()
+    found = sorted((folder / "features").iterdir())
+    summary: dict[str, Any] = {}
+    for split, chosen in (("validation", found[:held_out]), ("training", found[held_out:])):
+        summary = build_shard(
+            chosen, folder / f"{split}.parquet", split=split, instrument="X",
+            features=content["features"], **content["shards"],
+        )  # fmt: skip
+    return {"frames": summary["rows"]}
+
+
+def epoch(folder: Path) -> dict[str, Any]:
+    """Train the base model for an epoch."""
+    from benchmarks import data
+
+    from at4ramt.config import training_config
+    from at4ramt.training.jobs import train_base
+
+    content = data.config()
+    content["base"] |= {"epochs": 1, "patience_epochs": 1}
+    made = [str(folder / f"base.{suffix}") for suffix in ("keras", "history.parquet", "json")]
+    train_base(
+        [str(folder / "training.parquet")], [str(folder / "validation.parquet")], *made,
+        seed=0, config=training_config(content, 0), code="", checkpoints=str(folder / "states"),
+        threads=1,
+    )  # fmt: skip
+    return {"epochs": json.loads(Path(made[2]).read_text(encoding="utf-8"))["epochs"]}
+
+
+STEPS: dict[str, Callable[..., dict[str, Any]]] = {
+    each.__name__: each
+    for each in (write, check, features, transcribe, model, pieces, shard, epoch)
+}  # fmt: skip
+
+
+def run(step: str, folder: Path, *arguments: float) -> dict[str, Any]:
+    """Run a step in a process of its own; return what it says, its seconds and its peak in MB."""
+    command = [sys.executable, __file__, "--step", step, str(folder), *map(str, arguments)]
+    printed = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return result
+
+
+def run_here(step: str, folder: str, *arguments: str) -> None:
+    """Run a step in this process, and print what it took."""
+    begin = time.monotonic()
+    numbers = (float(value) if "." in value else int(value) for value in arguments)
+    said = STEPS[step](Path(folder), *numbers)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    print(json.dumps({**said, "seconds": time.monotonic() - begin, "peak_mb": peak}))
+
+
+def plan(folder: Path) -> dict[str, Any]:
+    """Plan the experiment on all pieces of a folder; its memory is of the largest process."""
+    from benchmarks.features import snakemake, workflow_folder
+    from benchmarks.measure import command
+
+    work = workflow_folder(folder, folder / "corpus")
+    took = command(
+        snakemake("--directory", work, "--configfile", work / "config.yaml", "-n", "--quiet", "all")
+    )
+    return {"seconds": took.wall, "peak_mb": took.peak_mb}
+
+
+def rows(
+    folder: Path, *, minutes: float = 0, count: int = 0, work: float = 0
+) -> Iterator[dict[str, Any]]:
+    """Run all steps; yield a row each: what, step, seconds, peak_mb, and what the step says."""
+    if minutes:
+        here, what = folder / "recording", f"a recording of {minutes:g} minutes"
+        run("write", here, float(minutes))
+        run("model", here)
+        for step in ("check", "features", "transcribe"):
+            yield {"what": what, "step": step, **run(step, here)}
+    if count:
+        here, what = folder / "pieces", f"{count:,} pieces of a second"
+        run("pieces", here, count)
+        yield {"what": what, "step": "plan", **plan(here)}
+        yield {"what": what, "step": "features", **run("features", here)}
+        yield {"what": what, "step": "shard", **run("shard", here, VALIDATION_PIECES)}
+        yield {"what": what, "step": "epoch", **run("epoch", here)}
+    if work:
+        here, what = folder / "work", f"a work of {work:g} minutes"
+        for name, length in (("a", VALIDATION_MINUTES), ("b", work)):
+            run("write", here / name, float(length))
+        yield {"what": what, "step": "features", **run("features", here)}
+        yield {"what": what, "step": "shard", **run("shard", here, 1)}
+        yield {"what": what, "step": "epoch", **run("epoch", here)}
+
+
+def main() -> int:
+    """Measure, and print a table, or a JSON object a line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=0, help="of a recording")
+    parser.add_argument("--pieces", type=int, default=0, help="of a second each")
+    parser.add_argument("--work", type=float, default=0, help="minutes of a work in a shard")
+    parser.add_argument("--folder", help="where to write, for some 12 MB a minute")
+    parser.add_argument("--json", action="store_true", help="print a JSON object a line")
+    parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step:
+        run_here(*options.step)
+        return 0
+    if not options.json:
+        print("| what | step | seconds | peak [MB] | bound [MB] |\n|---|---|---|---|---|")
+    broken = False
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        sizes = {"minutes": options.minutes, "count": options.pieces, "work": options.work}
+        for row in rows(Path(name), **sizes):
+            bound = BOUNDS_MB[row["step"]]
+            broken = broken or row["peak_mb"] > bound
+            cells = (row["what"], row["step"], f"{row['seconds']:.0f}", f"{row['peak_mb']:.0f}")
+            print(json.dumps(row) if options.json else f"| {' | '.join(cells)} | {bound} |")
+            sys.stdout.flush()
+    return int(broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
