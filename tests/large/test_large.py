@@ -40,7 +40,8 @@ def test_all_of_it_was_heard(rows: list[dict]) -> None:
     by = {(row["what"], row["step"]): row for row in rows}
     recording, pieces, work = STEPS
     assert by[recording, "transcribe"]["minutes"] > 19
-    assert by[pieces, "features"]["made"] == 300
+    # As many for each piano, so a few more.
+    assert 300 <= by[pieces, "features"]["made"] < 310
     # 31.25 frames a second, every second one of them kept.
     seconds = 20 * 60
     assert by[work, "shard"]["frames"] == pytest.approx(seconds * 31.25 / 2, rel=0.02)
