@@ -128,7 +128,7 @@ def test_a_model_that_brings_code_is_refused(good: Path, tmp_path: Path, kind: s
     canary = tmp_path / "canary"
     path = changed(good, tmp_path / "hostile.keras", config=HOSTILE[kind](good, canary))
     with pytest.raises(
-        InputError, match=r"(?s)hostile\.keras: .*expected a model of this workflow"
+        InputError, match=r"(?s)hostile\.keras: .*expected a \.keras archive that it wrote"
     ):
         load_model(path)
     assert not canary.exists()
@@ -158,7 +158,7 @@ def test_members_of_a_model_are_written_nowhere(
     try:
         load_model(path)  # the numbers are a model's, and what else is in the archive is let be
     except InputError as error:
-        assert "expected a model of this workflow" in str(error)
+        assert "expected a .keras archive that it wrote" in str(error)
     assert sorted(tmp_path.rglob("*")) == sorted([*before, path])
 
 
@@ -180,7 +180,7 @@ def test_weights_that_point_to_another_file_are_refused(good: Path, tmp_path: Pa
         load_model(path)
 
 
-@pytest.mark.parametrize("location", ["../secret", "{tmp}/secret", "below/../../secret", ""])
+@pytest.mark.parametrize("location", ["../secret", "{tmp}/secret", "below/../../secret", "beside"])
 def test_an_export_whose_weights_are_another_file_is_refused(
     good: Path, tmp_path: Path, elsewhere: Path, location: str
 ) -> None:
@@ -198,13 +198,8 @@ def test_an_export_whose_weights_are_another_file_is_refused(
     entry = weights.external_data.add()
     entry.key, entry.value = "location", location.format(tmp=tmp_path)
     path.write_bytes(model.SerializeToString())
-    if not location:
-        entry.value = "beside"
-        (elsewhere / "beside").write_bytes((tmp_path / "secret").read_bytes())
-        path.write_bytes(model.SerializeToString())
-        load_onnx(path)  # the others are refused for where they lead, and for nothing else
-        return
-    with pytest.raises(InputError, match=r"(?s)model\.onnx: not an exported model .*delete it"):
+    (elsewhere / "beside").write_bytes((tmp_path / "secret").read_bytes())
+    with pytest.raises(InputError, match=r"(?s)model\.onnx: .*weights outside the file"):
         load_onnx(path)
 
 

@@ -449,7 +449,8 @@ def _check_fields(
         if field.name not in schema.names:
             raise InputError(
                 f"{path}: the column '{field.name}' is missing; expected "
-                f"{', '.join(f.name for f in expected)}; found {', '.join(schema.names)}; {remedy}"
+                f"{', '.join(f.name for f in expected)}; found "
+                f"{told(', '.join(schema.names))}; {remedy}"
             )
         found = schema.field(field.name).type
         if found != field.type:
