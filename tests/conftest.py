@@ -20,6 +20,14 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def keras_started() -> None:
+    """Start Keras as the workflow does: once a process, before a test uses it by itself."""
+    from at4ramt.training.backend import start_backend
+
+    start_backend(1, 0)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Turn a skipped or expectedly failed test into a failed one where CI is set."""

@@ -14,11 +14,12 @@ import resource
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
@@ -110,6 +111,32 @@ def expect(holds: bool, what: str) -> None:
     """Raise a finding unless something holds; unlike `assert`, also under `python -O`."""
     if not holds:
         raise Finding(what)
+
+
+def taken_by_one(
+    reads: Sequence[Callable[..., None]], arguments: Sequence[Any], called: Sequence[str]
+) -> None:
+    """Have a case read by each of several readers; a case that none takes is refused.
+
+    Args:
+        reads: the readers.
+        arguments: what each is called with.
+        called: of these, every refusal must have one in its message.
+
+    Raises:
+        InputError: the first reader's refusal, if none takes the case.
+    """
+    refusals = []
+    for read in reads:
+        try:
+            read(*arguments)
+        except InputError as error:
+            message = str(error)
+            expect(any(name in message for name in called), f"no file in {message}")
+            expect(len(message) < LONGEST_MESSAGE, f"a message of {len(message)} characters")
+            refusals.append(error)
+    if len(refusals) == len(reads):
+        raise refusals[0]
 
 
 def _check_refusal(reader: Reader, error: InputError) -> None:

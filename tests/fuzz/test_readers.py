@@ -18,6 +18,8 @@ from fuzz import READERS
 from fuzz.harness import REGRESSIONS, Finding, Reader, run_case
 from fuzz.mutations import damaged
 
+pytestmark = pytest.mark.usefixtures("keras_started")
+
 ROOT = Path(__file__).resolve().parents[2]
 CASES = 100
 SEARCH_SECONDS = 2

@@ -19,6 +19,8 @@ from at4ramt.training.checkpoint import Checkpoint, TrainingState
 from at4ramt.training.model_file import load_model
 from at4ramt.training.onnx_file import export_onnx, load_onnx
 
+pytestmark = pytest.mark.usefixtures("keras_started")
+
 Config = dict[str, Any]
 
 

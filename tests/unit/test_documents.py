@@ -12,6 +12,13 @@ from faults.campaign import FAULTS, WITHOUT_JOB, read_strikes, table_of
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))
 ARMS = ["base", "offset_removed", "clean", "augmented", "adversarial"]
+RATIOS = [math.inf, 20.0, 10.0, 0.0, -8.0]
+
+
+def table_lines(text, head):
+    """Return the cells of each line of the table whose first line begins so, that line left out."""
+    lines = text[text.index(head) :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def test_the_readme_s_tables_are_those_of_the_results(root):
@@ -19,10 +26,10 @@ def test_the_readme_s_tables_are_those_of_the_results(root):
     with open(root / "docs" / "results" / "demo_headline.csv", newline="") as opened:
         rows = list(csv.DictReader(opened))
     for split in ("test", "test_unseen_piano"):
-        table = readme[readme.index(f"(`{split}`)") :].split("\n\n")[1].splitlines()
-        levels = [0.0, *(float(x) for x in re.findall(r"level ([\d.]+) \|", table[0])[:4])]
-        for arm, line in zip(ARMS, table[2:], strict=True):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
+        section = readme[readme.index(f"(`{split}`)") :]
+        header = section.split("\n\n")[1].splitlines()[0]
+        levels = [0.0, *(float(x) for x in re.findall(r"level ([\d.]+) \|", header)[:4])]
+        for arm, cells in zip(ARMS, table_lines(section, header), strict=True):
             assert cells[0].startswith(f"`{arm}`")
             found = {
                 float(row["level"]): row
@@ -42,26 +49,18 @@ def test_the_table_beside_basic_pitch_is_that_of_the_results(root):
             for row in csv.DictReader(opened)
             if row["split"] == "test_unseen_piano" and row["threshold_kind"] == "fitted"
         }
-    ratios = [math.inf, 20.0, 10.0, 0.0, -8.0]
-
-    def cells(line):
-        return [cell.strip() for cell in line.strip("|").split("|")]
-
     section = document[document.index("## Beside basic-pitch") :]
-    frames, notes = (
-        [cells(line) for line in section[section.index(head) :].split("\n\n")[0].splitlines()[2:]]
-        for head in ("| frames | clean", "| notes, onset")
-    )
+    frames, notes = (table_lines(section, head) for head in ("| frames | clean", "| notes, onset"))
     assert len(frames) == 6 and len(notes) == 5
     for name, *values in frames:
         system = name.split(",")[0].replace("-", "_")
         criterion = "note_frames" if name.endswith("its notes") else "frames"
-        assert values == [f"{scores[system, criterion, ratio]:.1f}" for ratio in ratios], name
+        assert values == [f"{scores[system, criterion, ratio]:.1f}" for ratio in RATIOS], name
     for name, *values in notes:
         system = name.split(",")[0].replace("-", "_")
         assert values == [
             f"{scores[system, 'onset', ratio]:.1f} ({scores[system, 'onset_offset', ratio]:.1f})"
-            for ratio in ratios
+            for ratio in RATIOS
         ], name
 
 
@@ -76,10 +75,8 @@ def test_the_study_s_table_is_that_of_the_results(root):
                 told = "{} [{}, {}]".format(*values).replace("-", "−")
                 found.setdefault((row["arm"], row["against"]), {})[condition] = told
     conditions = [("none", 0.0), ("uniform", 0.34), ("white", 0.0), ("white", -8.0)]
-    lines = document[document.index("| arm − ") :].split("\n\n")[0].splitlines()[2:]
     shown = {}
-    for line in lines:
-        pair, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+    for pair, *cells in table_lines(document, "| arm − "):
         shown[tuple(re.findall(r"`(\w+)`", pair))] = cells
     assert shown == {
         pair: [values.get(condition, "–") for condition in conditions]
@@ -96,11 +93,10 @@ def test_the_robust_model_s_table_is_that_of_the_results(root):
                 key = (row["instrument"], row["system"], float(row["snr_db"]))
                 found = 200 * int(row["matched"]) / (int(row["reference"]) + int(row["estimated"]))
                 sums.setdefault(key, []).append(found)
-    lines = document[document.index("| piano | model |") :].split("\n\n")[0].splitlines()[2:]
+    lines = table_lines(document, "| piano | model |")
     assert len(lines) == 4
-    for line in lines:
-        piano, model, *cells = (cell.strip(" `") for cell in line.strip("|").split("|"))
-        values = [sums[piano, model, ratio] for ratio in (math.inf, 20.0, 10.0, 0.0, -8.0)]
+    for piano, model, *cells in lines:
+        values = [sums[piano, model.strip("`"), ratio] for ratio in RATIOS]
         assert cells == [f"{sum(seeds) / len(seeds):.1f}" for seeds in values], (piano, model)
 
 

@@ -15,7 +15,7 @@ import tarfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -125,9 +125,11 @@ class StoredArrays(Mapping[str, npt.NDArray[Any]]):
     hold Python objects. One that is not there or damaged is an InputError.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, what: str) -> None:
+    def __init__(
+        self, archive: zipfile.ZipFile, refusal: Callable[[BaseException], InputError]
+    ) -> None:
         self._archive = archive
-        self._what = what
+        self._refusal = refusal
         self._names = [
             name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")
         ]
@@ -136,7 +138,7 @@ class StoredArrays(Mapping[str, npt.NDArray[Any]]):
         try:
             return _read_array(self._archive, f"{name}.npy")
         except UNREADABLE as error:
-            raise InputError(self._what.format(told(error))) from error
+            raise self._refusal(error) from error
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
@@ -163,12 +165,14 @@ def open_arrays(path: str | Path, what: str, remedy: str) -> StoredArrays:
     Raises:
         InputError: if it cannot be read, now or when an array is asked for.
     """
-    shape = f"{path}: expected {what}, could not read it ({{}}). {remedy}".replace("{}", "\0")
-    shape = shape.replace("{", "{{").replace("}", "}}").replace("\0", "{}")
+
+    def refusal(error: BaseException) -> InputError:
+        return InputError(f"{path}: expected {what}, could not read it ({told(error)}). {remedy}")
+
     try:
-        return StoredArrays(zipfile.ZipFile(path), shape)
+        return StoredArrays(zipfile.ZipFile(path), refusal)
     except UNREADABLE as error:
-        raise InputError(shape.format(told(error))) from error
+        raise refusal(error) from error
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from at4ramt.config import (
     round_settings,
     training_config,
 )
-from at4ramt.corpus.layout import harmless_path
+from at4ramt.corpus.layout import check_folder, harmless_path
 from at4ramt.corpus.pieces import SPLITS
 from at4ramt.corpus.problems import check_batches
 from at4ramt.corpus.sheet import is_sheet
@@ -52,19 +52,8 @@ def located(path):
 
 
 try:
-    # Snakemake puts both paths between the double quotes of a shell, for jobs that are Python code
-    # in a rule and for those of a queue.
     for folder in (str(workflow.basedir), os.getcwd()):
-        if signs := sorted(set('"$`\\') & set(folder)):
-            raise InputError(
-                f"{folder}: expected a folder without {' or '.join(signs)} in its path, on which a "
-                "shell would act. Rename it, or move the clone."
-            )
-        if not folder.isprintable():
-            raise InputError(
-                f"{folder!r}: expected a folder whose path can be printed in this locale "
-                f"({sys.getfilesystemencoding()}). Set LC_ALL=C.UTF-8, or rename it."
-            )
+        check_folder(folder)
     check_config(config)
     CORPUS = survey_corpus(config["corpus"], located)
     PIECES = CORPUS.table

@@ -17,7 +17,7 @@ from at4ramt.errors import InputError
 from at4ramt.features.audio import audio_seconds, open_audio
 from at4ramt.features.labels import read_labels
 from at4ramt.files import _member_sizes, file_of, member_bytes
-from fuzz.harness import Reader, case_file, expect, scratch
+from fuzz.harness import Reader, case_file, expect, scratch, taken_by_one
 from fuzz.readers.audio import wav
 from fuzz.readers.notes import HEADER
 
@@ -28,22 +28,11 @@ MOST_UNPACKED = 64 << 20
 
 def check(data: bytes) -> None:
     path = case_file(f"maps/{NAME}", data)
-    refusals = [
-        error for read in (_maps, _fetched) if (error := _refusal(read, path, data)) is not None
-    ]
-    outside = [each for each in scratch().rglob("*") if each.name == "escaped"]
-    expect(not outside, f"an archive wrote {outside}")
-    if len(refusals) == 2:
-        raise refusals[0]
-
-
-def _refusal(read, path, data: bytes) -> InputError | None:
     try:
-        read(path, data)
-    except InputError as error:
-        expect("maps" in str(error), f"the refusal names no file: {error}")
-        return error
-    return None
+        taken_by_one((_maps, _fetched), (path, data), ["maps"])
+    finally:
+        outside = [each for each in scratch().rglob("*") if each.name == "escaped"]
+        expect(not outside, f"an archive wrote {outside}")
 
 
 def _maps(path, data: bytes) -> None:

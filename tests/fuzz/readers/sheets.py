@@ -11,8 +11,7 @@ from at4ramt.corpus.layout import Recording
 from at4ramt.corpus.pieces import SPLITS
 from at4ramt.corpus.sheet import apply_sheet
 from at4ramt.corpus.table import check_table, survey_corpus
-from at4ramt.errors import InputError
-from fuzz.harness import Reader, case_file, expect, scratch
+from fuzz.harness import Reader, case_file, expect, scratch, taken_by_one
 
 NAMES = ("a", "folder/b", "Étude", "d")
 COLUMNS = ("name", "split", "work", "instrument")
@@ -25,23 +24,8 @@ RECORDINGS = [Recording(name, f"work {name}", "P", f"{name}.wav", f"{name}.mid")
 
 def check(data: bytes) -> None:
     """Read a case as a sheet of either kind and as MAESTRO's table; refuse it if none takes it."""
-    refusals = [
-        error
-        for read in (_sheet(".csv"), _sheet(".tsv"), _maestro)
-        if (error := _refusal(read, data)) is not None
-    ]
-    if len(refusals) == 3:
-        raise refusals[0]
-
-
-def _refusal(read, data: bytes) -> InputError | None:
-    try:
-        read(data)
-    except InputError as error:
-        expect(any(called in str(error) for called in (str(scratch()), "corpus")), str(error))
-        expect(len(str(error)) < 4000, f"a message of {len(str(error))} characters")
-        return error
-    return None
+    reads = (_sheet(".csv"), _sheet(".tsv"), _maestro)
+    taken_by_one(reads, (data,), [str(scratch()), "corpus"])
 
 
 def _sheet(suffix: str):

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from support.hostile import PAGE_NAMES
 from support.pages import elements
+from support.report_run import report_inputs
 
 from at4ramt.corpus.problems import write_problems
 from at4ramt.report import jobs, style
@@ -60,24 +61,7 @@ def test_names_are_words(
     for arm, name in zip(run_config["arms"].values(), PAGE_NAMES, strict=False):
         arm["label"] = name
     (tmp_path / "graph.dot").write_text('\t0[label = "all", x];\n\t1[label = "<b>", x];\n\t1 -> 0')
-    evaluation, models = hostile_run / "results/evaluation", hostile_run / "results/models"
-    sources: dict[str, Any] = {
-        name: hostile_run / f"config/corpus/{name}.tsv"
-        for name in ("pieces", "works", "instruments", "sources")
-    } | {
-        "scores": evaluation / "scores.parquet",
-        "all_frames": evaluation / "scores_all_frames.parquet",
-        "frame_metrics": evaluation / "frame_metrics.parquet",
-        "notes": evaluation / "notes.parquet",
-        "audio": evaluation / "audio.parquet",
-        "excerpts": evaluation / "listening.json",
-        "levels": hostile_run / "results/tables/levels.csv",
-        "cards": sorted(models.rglob("*.json")),
-        "histories": sorted(models.rglob("*.history.parquet")),
-        "searches": sorted(models.rglob("*.search.parquet")),
-        "shards": sorted((hostile_run / "results/shards").rglob("*.json")),
-        "graph": tmp_path / "graph.dot",
-    }
+    sources = report_inputs(hostile_run) | {"graph": tmp_path / "graph.dot"}
     extra: dict[str, Any] = {}
     if job == "write_provenance":
         extra = {"benchmarks": hostile_run / "benchmarks", "folder": hostile_run}

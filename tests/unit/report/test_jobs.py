@@ -12,33 +12,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from support.report_run import report_inputs
 
 from at4ramt.report import jobs, style
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-def inputs(run: Path) -> dict[str, Any]:
-    evaluation, models = run / "results/evaluation", run / "results/models"
-    tables = {
-        name: run / f"config/corpus/{name}.tsv"
-        for name in ("pieces", "works", "instruments", "sources")
-    }
-    return tables | {
-        "scores": evaluation / "scores.parquet",
-        "all_frames": evaluation / "scores_all_frames.parquet",
-        "frame_metrics": evaluation / "frame_metrics.parquet",
-        "confusion": evaluation / "confusion.parquet",
-        "example": evaluation / "example.npz",
-        "notes": evaluation / "notes.parquet",
-        "audio": evaluation / "audio.parquet",
-        "excerpts": evaluation / "listening.json",
-        "levels": run / "results/tables/levels.csv",
-        "cards": sorted(models.rglob("*.json")),
-        "histories": sorted(models.rglob("*.history.parquet")),
-        "searches": sorted(models.rglob("*.search.parquet")),
-        "shards": sorted((run / "results/shards").rglob("*.json")),
-    }
 
 
 OUTPUTS = {
@@ -166,7 +144,7 @@ def test_outputs(
     if job == "write_provenance":
         extra = {"benchmarks": made_up_run / "benchmarks", "folder": made_up_run}
     (tmp_path / "graph.dot").write_text('\t0[label = "all", x];\n\t1[label = "plot", x];\n\t1 -> 0')
-    sources = inputs(made_up_run) | {"graph": tmp_path / "graph.dot"}
+    sources = report_inputs(made_up_run) | {"graph": tmp_path / "graph.dot"}
     extra["config"] = run_config
     getattr(jobs, job)(sources, targets, **extra)
     assert len(drawn) == sum(name.endswith(".svg") for name in OUTPUTS[job])
@@ -258,7 +236,7 @@ def test_figures_and_tables_are_the_same_twice(
     written = []
     for name in ("one", "two"):
         targets = {Path(file).stem: tmp_path / name / file for file in OUTPUTS["plot_data"]}
-        jobs.plot_data(inputs(made_up_run), targets, run_config)
+        jobs.plot_data(report_inputs(made_up_run), targets, run_config)
         written.append([path.read_bytes() for path in targets.values()])
     assert written[0] == written[1]
 
@@ -267,7 +245,7 @@ def test_summary_page_holds_the_headline_numbers(
     made_up_run: Path, run_config: dict[str, Any], tmp_path: Path
 ) -> None:
     targets = {Path(file).stem: tmp_path / file for file in OUTPUTS["write_summary"]}
-    jobs.write_summary(inputs(made_up_run), targets, run_config)
+    jobs.write_summary(report_inputs(made_up_run), targets, run_config)
     page = targets["page"].read_text()
     table = pd.read_csv(targets["table"])
     for row in table.to_dict("records"):
@@ -279,7 +257,7 @@ def test_one_arm_and_one_piece_still_make_a_report(
     made_up_run: Path, run_config: dict[str, Any], tmp_path: Path
 ) -> None:
     """The smallest run: no control, one piece a split, so no interval."""
-    sources = inputs(made_up_run)
+    sources = report_inputs(made_up_run)
     scores = pd.read_parquet(sources["scores"])
     first = scores.groupby("split")["piece"].transform("min")
     few = scores[(scores["piece"] == first) & scores["arm"].isin(["base", "adversarial"])]

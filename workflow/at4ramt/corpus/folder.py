@@ -6,6 +6,7 @@ import os
 
 from at4ramt.corpus.layout import (
     AUDIO_SUFFIXES,
+    BRACES,
     MIDI_SUFFIXES,
     NOTES_SUFFIXES,
     OTHER_AUDIO_SUFFIXES,
@@ -18,9 +19,6 @@ from at4ramt.corpus.layout import (
 )
 from at4ramt.corpus.maps import HEADER
 from at4ramt.errors import InputError
-
-BRACES = frozenset("{}")
-"""Snakemake takes what stands in them for a wildcard, in the path of any input."""
 
 INSTRUMENT = "unknown"
 """Instrument of a piece of which no sheet tells it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -35,8 +36,14 @@ LONGEST_NAME = 100
 
 PLAIN_NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LONGEST_NAME - 1}}}")
 
-ACTIVE_SIGNS = frozenset("\"'$`\\")
-"""What a shell acts on even between double quotes, or where it takes the quotes to end."""
+BRACES = frozenset("{}")
+"""Snakemake has no way to tell a name with these from a wildcard."""
+
+QUOTED_SIGNS = frozenset('"$`\\')
+"""What a shell acts on even between double quotes."""
+
+ACTIVE_SIGNS = QUOTED_SIGNS | {"'"}
+"""Those, and what ends other quotes: none is in an input that stands in a job's command line."""
 
 # Letters that Unicode does not take apart into a Latin letter and an accent.
 LATIN = str.maketrans(
@@ -164,6 +171,27 @@ def harmless_path(path: str, links: str | Path) -> str:
             os.utime(unfinished, ns=ns, follow_symlinks=False)
         unfinished.replace(link)
     return str(link)
+
+
+def check_folder(folder: str) -> None:
+    """Refuse to work in a folder whose path cannot stand where Snakemake puts it.
+
+    That is between the double quotes of a shell, for jobs that are Python code in a rule and for
+    those of a queue.
+
+    Raises:
+        InputError: if a shell would act on it, or it cannot be printed in this locale.
+    """
+    if signs := sorted(QUOTED_SIGNS & set(folder)):
+        raise InputError(
+            f"{folder}: expected a folder without {' or '.join(signs)} in its path, on which a "
+            "shell would act. Rename it, or move the clone."
+        )
+    if not folder.isprintable():
+        raise InputError(
+            f"{folder!r}: expected a folder whose path can be printed in this locale "
+            f"({sys.getfilesystemencoding()}). Set LC_ALL=C.UTF-8, or rename it."
+        )
 
 
 def is_printable(path: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from at4ramt.corpus import folder, maestro, maps_layout, splits
-from at4ramt.corpus.layout import LayoutProblem, Recording, piece_names
+from at4ramt.corpus.layout import BRACES, LayoutProblem, Recording, piece_names
 from at4ramt.corpus.pieces import (
     SCHEMAS,
     TEST,
@@ -143,7 +143,7 @@ def _found(kind: str, corpus: Mapping[str, Any]) -> tuple[list[Recording], list[
             f"corpus.kind is {kind!r}. Set it, absolute or from the working directory."
         )
     root = os.path.expanduser(corpus["root"])
-    if folder.BRACES & set(root):
+    if BRACES & set(root):
         raise InputError(
             f"config key corpus.root is {root!r}; expected a path without braces, in which "
             "Snakemake sees a wildcard. Rename the folder, or link to it."

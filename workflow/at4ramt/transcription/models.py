@@ -82,21 +82,22 @@ def open_model(path: str | Path, *, threads: int = 1) -> Model:
     Raises:
         InputError: if the file is missing or no model of this workflow.
     """
+    from at4ramt.training.model_file import check_card, load_model, read_card
     from at4ramt.training.onnx_file import SUFFIX, exported, load_onnx
 
-    if Path(path).suffix == SUFFIX:
+    if Path(path).suffix != SUFFIX:
+        found = exported(path, threads=threads) if Path(path).is_file() else None
+    else:
         try:
-            onnx = load_onnx(path, threads=threads)
+            found = load_onnx(path, threads=threads)
         except ImportError as error:
             raise InputError(
                 f"{path}: the package onnxruntime, which runs this file, is not installed; "
                 "run make setup, or name the .keras file beside it"
             ) from error
-        return _runnable(path, onnx.card, "ONNX Runtime", onnx.logits, *onnx.sizes)
-    found = exported(path, threads=threads) if Path(path).is_file() else None
     if found is not None:
+        check_card(path, found.card)
         return _runnable(path, found.card, "ONNX Runtime", found.logits, *found.sizes)
-    from at4ramt.training.model_file import check_card, load_model, read_card
 
     card = read_card(path)  # wrong files are told from right ones before Keras is imported
     check_card(path, card)
@@ -115,10 +116,7 @@ def open_model(path: str | Path, *, threads: int = 1) -> Model:
 def _runnable(
     path: str | Path, card: dict[str, Any], runtime: str, logits: Logits, bins: Any, pitches: Any
 ) -> Model:
-    """Return a model whose card says how it is run, and whose network is of that size."""
-    from at4ramt.training.model_file import check_card
-
-    check_card(path, card)
+    """Return a model whose network is of the size that its card, a checked one, says."""
     model = Model(str(path), card, runtime, logits)
     heard = model.features.heard
     if (bins, pitches) != (heard.stop - heard.start, model.features.pitches):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from at4ramt.corpus.layout import ACTIVE_SIGNS, AUDIO_SUFFIXES, is_printable, piece_names, same_name
+from at4ramt.corpus.layout import (
+    ACTIVE_SIGNS,
+    AUDIO_SUFFIXES,
+    BRACES,
+    is_printable,
+    piece_names,
+    same_name,
+)
 from at4ramt.errors import InputError
-
-# Snakemake has no way to tell a name with these from a wildcard.
-BRACES = frozenset("{}")
 
 
 def find_recordings(folder: str | Path, audio: str | None = None) -> dict[str, str]:
