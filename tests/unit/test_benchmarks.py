@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from benchmarks.planning import Job, shared_out
 
 PUBLISHED = {"name", "ratio", "spread", "target", "met", "unit", "note"}
 SIGNS = {"<=": float.__le__, "<": float.__lt__, ">=": float.__ge__}
@@ -102,12 +103,7 @@ def test_an_unknown_section_is_refused(root, tmp_path):
         ([("a", 0.0, 10.0), ("fetch_x", 0.0, 1.0)], 8.0, 1.5, 0.0),
     ],
 )
-def test_wall_time_is_shared_out_among_jobs(
-    root, monkeypatch, jobs, computing, starting, snakemake
-):
-    monkeypatch.syspath_prepend(str(root))
-    from benchmarks.planning import Job, shared_out
-
+def test_wall_time_is_shared_out_among_jobs(jobs, computing, starting, snakemake):
     found = shared_out([Job(*job) for job in jobs], {"a": 2.0})
     assert sum(found.values()) == pytest.approx(max(job[2] for job in jobs))
     found.pop("fetching")

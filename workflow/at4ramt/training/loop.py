@@ -247,11 +247,16 @@ def _train_epochs(
             if checkpoint is not None and checkpoint.due():
                 checkpoint.save(state, snapshot(network, optimizer))
         clean = noisy = NOT_VALIDATED
+        heard = "not validated"
         if state.epoch % plan.validation_epochs == 0 or state.epoch == plan.epochs:
             with interruption.at_once() if interruption is not None else nullcontext():
                 clean = noisy = validate(network, validation, validation.magnitudes, weights)
                 if disturbed is not None:
                     noisy = validate(network, validation, disturbed(), weights)
+            heard = (
+                f"validation loss {noisy['loss']:.4f}, F1 {noisy['f1']:.3f} "
+                f"(clean {clean['f1']:.3f})"
+            )
         record = _training_record(state.totals)
         record |= {f"validation_{name}": value for name, value in noisy.items()}
         record |= {
@@ -270,16 +275,13 @@ def _train_epochs(
         state.seconds = before + time.monotonic() - began
         left = state.seconds / state.epoch * (plan.epochs - state.epoch)
         log.info(
-            "%s epoch %d/%d: loss %.4f, F1 %.3f; validation loss %.4f, F1 %.3f (clean %.3f); "
-            "%.0f windows/s, %s left at most",
+            "%s epoch %d/%d: loss %.4f, F1 %.3f; %s; %.0f windows/s, %s left at most",
             plan.label,
             state.epoch,
             plan.epochs,
             record["training_loss"],
             record["training_f1"],
-            noisy["loss"],
-            noisy["f1"],
-            clean["f1"],
+            heard,
             record["windows_per_second"],
             duration(left),
         )

@@ -1,0 +1,188 @@
+"""Where the robust transcriber errs: by noise, age of the note, octave and how many notes sound.
+
+    PYTHONPATH=workflow .venv/bin/python benchmarks/where_it_fails.py robust/results TABLE.csv
+
+after a `make robust`. Frames of the two held-out pianos, in the recordings as they are and in six
+kinds of noise, of which it was trained in three; all frames and seeds pooled, thresholds fitted.
+The whole goes into the table; what is printed are the tables of docs/robust.md.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from at4ramt.audio_noise.babble import cut_excerpts, read_excerpts
+from at4ramt.audio_noise.kinds import KINDS
+from at4ramt.audio_noise.mixing import noise_gain, noise_of_length, noise_seed, piece_power
+from at4ramt.evaluation.in_audio import Reference, SoundingPiece, read_reference
+from at4ramt.evaluation.metrics import precision_recall_f1
+from at4ramt.evaluation.notes import heard_magnitudes
+from at4ramt.features.audio import audio_blocks, open_audio
+from at4ramt.features.cqt import CqtSettings
+from at4ramt.features.stream import cqt_blocks
+from at4ramt.files import whole_file
+from at4ramt.transcription.models import Model, open_model
+
+PIECES = Path(__file__).resolve().parents[1] / "config/corpus/robust_pieces.tsv"
+MODELS = "models/robust/seed_*/round_01.onnx"
+RATIOS_DB = (20.0, 10.0, 0.0, -8.0)
+DETAILED = {("none", np.inf), ("white", 0.0)}
+"""Conditions whose frames are told apart by age, octave and number of notes."""
+AGES = {"0 to 0.25 s": 0.25, "0.25 to 1 s": 1.0, "1 to 2 s": 2.0, "2 to 4 s": 4.0, "4 s on": np.inf}
+AT_ONCE = {"1": 1, "2": 2, "3": 3, "4": 4, "5 or 6": 6, "7 on": 99}
+COUNTED = ("reference", "estimated", "matched")
+
+Cells = npt.NDArray[np.bool_]
+
+
+def main(results: Path, path: Path) -> None:
+    """Write the table and print what docs/robust.md shows of it."""
+    models = [open_model(found) for found in sorted(results.glob(MODELS))]
+    if not models:
+        sys.exit(f"{results}: no {MODELS}; run make robust")
+    settings = models[0].features
+    counts: dict[tuple[object, ...], Counter[str]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        excerpts = _excerpts(results, Path(folder) / "excerpts.npz")
+        for piece in _pieces(results, "test_unseen_piano"):
+            reference = read_reference(piece, settings)
+            ages = note_ages(reference, settings)
+            for (noise, snr_db), magnitudes in _heard(piece, settings, excerpts):
+                for model in models:
+                    active = _active(model, magnitudes)
+                    detailed = (noise, snr_db) in DETAILED
+                    for by, group, cells in groups(reference.frames, ages, settings, detailed):
+                        key = (noise, snr_db, piece.instrument, by, group)
+                        count = counts.setdefault(key, Counter())
+                        count.update(_count(reference.frames & cells, active & cells))
+            print(piece.name, file=sys.stderr, flush=True)
+    table = pd.DataFrame(
+        [dict(zip(("noise", "snr_db", "instrument", "by", "group"), key, strict=True)) | count
+         for key, count in counts.items()]
+    )  # fmt: skip
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False)
+    print_tables(table)
+
+
+def _pieces(results: Path, split: str) -> list[SoundingPiece]:
+    table = pd.read_csv(PIECES, sep="\t", dtype=str)
+    pieces = []
+    for row in table[table["split"] == split].itertuples():
+        recording = results / "corpus" / str(row.instrument) / "MUS" / f"{row.piece}.wav"
+        pieces.append(
+            SoundingPiece(
+                str(row.piece), str(row.instrument), split,
+                str(results / "features" / f"{row.piece}.parquet"),
+                str(recording), str(recording.with_suffix(".txt")),
+            )
+        )  # fmt: skip
+    return pieces
+
+
+def _excerpts(results: Path, path: Path) -> npt.NDArray[np.float16]:
+    """Return what babble is made of: the training pieces, none of which is on these pianos."""
+    training = [(piece.name, piece.audio, "") for piece in _pieces(results, "training")]
+    cut_excerpts(training, str(path), seed=0)
+    return read_excerpts(str(path), "evaluation")
+
+
+def _heard(
+    piece: SoundingPiece, settings: CqtSettings, excerpts: npt.NDArray[np.float16]
+) -> Iterator[tuple[tuple[str, float], npt.NDArray[np.float32]]]:
+    """Yield noise and ratio with the magnitudes that networks hear."""
+    yield ("none", np.inf), heard_magnitudes(piece.features, settings)[0]
+    rate, power = settings.sample_rate_hz, piece_power(piece.features)
+    with open_audio(piece.audio, "") as opened:
+        music = np.concatenate(list(audio_blocks(opened, rate)))
+        for kind in KINDS:
+            noise = noise_of_length(
+                kind, len(music), rate, noise_seed(0, kind, piece.name),
+                excerpts=excerpts, recording=opened,
+            )  # fmt: skip
+            for ratio in RATIOS_DB:
+                mixture = music + np.float32(noise_gain(power, ratio)) * noise
+                blocks = [
+                    np.abs(each[:, settings.heard]) for each in cqt_blocks([mixture], settings)
+                ]
+                yield (kind, ratio), np.concatenate(blocks)
+
+
+def _active(model: Model, magnitudes: npt.NDArray[np.float32]) -> Cells:
+    margin = model.margin_frames
+    probabilities = model.probabilities(np.pad(magnitudes, ((margin, margin), (0, 0))))
+    return probabilities >= np.float32(model.card["threshold_fitted"])
+
+
+def note_ages(reference: Reference, settings: CqtSettings) -> npt.NDArray[np.float64]:
+    """Return for each cell how long ago its pitch was struck, in s; infinite before it was."""
+    frames, pitches = reference.frames.shape
+    time = np.arange(frames) * settings.hop_length_samples / settings.sample_rate_hz
+    ages = np.full((frames, pitches), np.inf)
+    for note in np.sort(reference.notes, order="onset"):
+        since = time - note["onset"]
+        column = ages[:, int(note["pitch"]) - settings.lowest_pitch]
+        column[since >= 0] = since[since >= 0]
+    return ages
+
+
+def groups(
+    reference: Cells, ages: npt.NDArray[np.float64], settings: CqtSettings, detailed: bool
+) -> Iterator[tuple[str, str, Cells]]:
+    """Yield by what cells are told apart, the group's name, and which cells are in it."""
+    yield "all", "", np.ones_like(reference)
+    if not detailed:
+        return
+    at_least = 0.0
+    for name, until in AGES.items():
+        yield "age", name, reference & (ages >= at_least) & (ages < until)
+        at_least = until
+    pitch = settings.lowest_pitch + np.arange(settings.pitches)
+    for octave in np.unique(pitch // 12):
+        inside = np.broadcast_to(pitch // 12 == octave, reference.shape)
+        low, high = pitch[pitch // 12 == octave][[0, -1]]
+        yield "octave", f"{low} to {high}", inside
+    sounding, more_than = reference.sum(axis=1)[:, None], 0
+    for name, most in AT_ONCE.items():
+        inside = (sounding > more_than) & (sounding <= most)
+        yield "notes at once", name, np.broadcast_to(inside, reference.shape)
+        more_than = most
+
+
+def _count(reference: Cells, estimated: Cells) -> dict[str, int]:
+    both = reference & estimated
+    return {
+        name: int(np.count_nonzero(cells))
+        for name, cells in zip(COUNTED, (reference, estimated, both), strict=True)
+    }
+
+
+def print_tables(table: pd.DataFrame) -> None:
+    """Print F1 by noise, then recall and precision of the groups, both pianos together."""
+    by = ["by", "group", "noise", "snr_db"]
+    scores = table.groupby(by, as_index=False, sort=False)[list(COUNTED)].sum()
+    reference, estimated, matched = (scores[name] for name in COUNTED)
+    found = precision_recall_f1(matched, estimated - matched, reference - matched)
+    for name, value in zip(("precision", "recall", "f1"), found, strict=True):
+        scores[name] = (100 * value).round(1)
+    whole = scores[scores["by"] == "all"].pivot_table(index="noise", columns="snr_db", values="f1")
+    print(whole.reindex(["none", *KINDS])[[np.inf, *RATIOS_DB]].to_string())
+    for name, part in scores[scores["by"] != "all"].groupby("by", sort=False):
+        # What is estimated where nothing sounds has no age.
+        values = ["recall"] if name == "age" else ["precision", "recall", "f1"]
+        rows = part.pivot_table(index="group", columns=["noise", "snr_db"], values=values)
+        print(f"\n{name}\n{rows.to_string()}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
