@@ -18,6 +18,7 @@ from at4ramt import __version__
 from at4ramt.errors import InputError
 
 CLONE = Path(__file__).resolve().parents[2]
+SHIPPED_MODEL = "models/robust/seed_0/round_01.keras"
 MIDI_SUFFIXES, TABLE_SUFFIXES = (".mid", ".midi"), (".csv",)
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -59,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "--model",
         type=Path,
         metavar="FILE",
-        help="a .keras or .onnx file (default: the last round that was trained, in results/models "
-        "of this folder or of the clone)",
+        help="a .keras or .onnx file, or the folder results of a run, whose last round is meant "
+        "(default: the robust transcriber that comes with the clone, models/robust)",
     )
     command.add_argument(
         "--notes", type=Path, metavar="SONG.csv", help="write the notes as a table as well"
@@ -101,7 +102,7 @@ def transcribe(options: argparse.Namespace) -> None:
         InputError: if an input or an output cannot be what it is named as.
     """
     _check_outputs(options)
-    model_path = options.model or _model_to_use()
+    model_path = _model_to_use(options.model)
     import logging
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -167,17 +168,20 @@ def _check_outputs(options: argparse.Namespace) -> None:
             raise InputError(f"{option} {path}: {path.parent} is read-only; name another folder")
 
 
-def _model_to_use() -> Path:
+def _model_to_use(named: Path | None) -> Path:
+    if named is None:
+        return CLONE / SHIPPED_MODEL
+    if not named.is_dir():
+        return named
     from at4ramt.transcription.models import find_model
 
-    folders = dict.fromkeys((Path("results"), CLONE / "results"))
-    for folder in folders:
-        if found := find_model(folder):
-            return found
-    raise InputError(
-        f"no trained model in {' or '.join(f'{folder}/models' for folder in folders)}; "
-        f"train one (make demo, in {CLONE}) or name one with --model"
-    )
+    found = find_model(named)
+    if found is None:
+        raise InputError(
+            f"--model {named}: no trained model in {named}/models; name the folder results of a "
+            "run that has trained one, a .keras or an .onnx file"
+        )
+    return found
 
 
 def _say(text: str) -> None:

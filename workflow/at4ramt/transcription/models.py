@@ -18,7 +18,7 @@ from at4ramt.errors import InputError
 from at4ramt.features.cqt import CqtSettings
 
 PAPER_ARM = "adversarial"
-"""Whose model is taken where none is named."""
+"""Whose model is taken of a run with several."""
 
 Logits = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 """Magnitudes ``(T, bins)`` to logits ``(T - c + 1, pitches)``, ``c`` the window's frames."""
@@ -129,7 +129,7 @@ def _runnable(
 
 
 def find_model(results: str | Path) -> Path | None:
-    """Return the model to transcribe with where none is named, or None if none is trained.
+    """Return the model that a run is taken to mean where none is named, or None without one.
 
     That is the last round of the paper's arm, or of the first other arm that
     was trained, by the first seed; without rounds, the base model.
