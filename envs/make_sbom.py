@@ -48,7 +48,6 @@ KNOWN = {
     *("MPL-2.0", "LGPL-2.1-or-later", "GPL-3.0-or-later"),
     # Not in SPDX's list: PSF-based; dedicated to the public; NVIDIA's own terms.
     *("LicenseRef-Matplotlib", "LicenseRef-Public-Domain", "LicenseRef-NVIDIA-Proprietary"),
-    "LicenseRef-NVIDIA-NCCL",
 }
 
 # What the fields of before SPDX say, where that is one licence.
@@ -92,7 +91,7 @@ BY_HAND = {
     "numba": "BSD-2-Clause",
     # Of the CUDA toolkit, whose licence it has as all its parts.
     "nvidia-cublas-cu12": "LicenseRef-NVIDIA-Proprietary",
-    "nvidia-nccl-cu12": "LicenseRef-NVIDIA-NCCL",
+    "nvidia-nccl-cu12": "BSD-3-Clause",
     "packaging": "Apache-2.0 OR BSD-2-Clause",
     "pyreadline3": "BSD-3-Clause",
     "scipy": "BSD-3-Clause",
