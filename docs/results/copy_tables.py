@@ -1,11 +1,13 @@
-"""Copy the small tables of a finished study or robust run to docs/results.
+"""Copy the small tables of a finished study, robust run or ablation to docs/results.
 
-    python docs/results/copy_tables.py study study/results
-    python docs/results/copy_tables.py robust robust/results
+    PYTHONPATH=workflow python docs/results/copy_tables.py study study/results
+    PYTHONPATH=workflow python docs/results/copy_tables.py robust robust/results
+    PYTHONPATH=workflow python docs/results/copy_tables.py ablation robust/results
 
-Of a robust run the counts of audio.parquet are added up by piano. Of the study only rows are left
-out: those of the splits that are not `test_unseen_piano`, and of the large tables those of rounds
-before the last and of conditions that docs/study.md does not show.
+Of a robust run the counts of audio.parquet are added up by piano. Of an ablation they are kept by
+piece, beside those of other seeds that are there, and each arm is compared with `brief`. Of the
+study only rows are left out: those of the splits that are not `test_unseen_piano`, and of the large
+tables those of rounds before the last and of conditions that docs/study.md does not show.
 """
 
 from __future__ import annotations
@@ -16,8 +18,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from at4ramt.evaluation.study_tables import COUNTS, change_table
+from at4ramt.evaluation.tables import with_errors
+
 HERE = Path(__file__).resolve().parent
 HELD_OUT = "test_unseen_piano"
+BRIEF = "brief"
+"""The arm of the ablation with every ingredient; the others' names begin so."""
 Cut = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -64,6 +71,36 @@ def copy_robust(results: Path) -> None:
     sums.to_csv(HERE / "robust_pianos.csv", index=False)
 
 
+def copy_ablation(results: Path) -> None:
+    """Write the frames found by each arm of the ablation, and what each ingredient brings."""
+    path = HERE / "ablation_frames.csv"
+    audio = pd.read_parquet(results / "evaluation" / "audio.parquet")
+    keys = ["system", "seed", "split", "piece", "noise", "snr_db"]
+    kept = audio[
+        (audio["threshold_kind"] == "fitted")
+        & (audio["criterion"] == "frames")
+        & audio["system"].str.startswith(BRIEF)
+    ]
+    counts = kept[[*keys, "reference", "estimated", "matched"]]
+    if path.exists():
+        # Of an arm and seed that both have, what was made now.
+        before = pd.read_csv(path, keep_default_na=False)
+        counts = pd.concat([before, counts]).drop_duplicates(keys, keep="last")
+    counts = counts.sort_values(keys, ignore_index=True)
+    counts.to_csv(path, index=False)
+    arms = sorted(set(counts["system"]) - {BRIEF})
+    heard = with_errors(counts).rename(columns={"system": "arm", "snr_db": "amount"})
+    heard = heard.assign(threshold_kind="fitted", domain="audio")
+    names = ["arm", "seed", "split", "piece", "threshold_kind", "domain", "noise", "amount"]
+    conditions = [("audio", noise, ratio) for noise, ratio in
+                  heard[["noise", "amount"]].drop_duplicates().itertuples(index=False)]  # fmt: skip
+    changes = change_table(
+        heard[[*names, *COUNTS]], [(arm, BRIEF) for arm in arms], conditions,
+        draws=10_000, base_seed=0,
+    )  # fmt: skip
+    changes.round(4).to_csv(HERE / "ablation.csv", index=False)
+
+
 def copy_study(results: Path) -> None:
     """Write the tables of the study."""
     for name, (source, cut) in STUDY.items():
@@ -74,4 +111,5 @@ def copy_study(results: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"study": copy_study, "robust": copy_robust}[sys.argv[1]](Path(sys.argv[2]))
+    copies = {"study": copy_study, "robust": copy_robust, "ablation": copy_ablation}
+    copies[sys.argv[1]](Path(sys.argv[2]))
