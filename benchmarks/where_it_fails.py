@@ -1,10 +1,10 @@
 """Where the robust transcriber errs: by noise, age of the note, octave and how many notes sound.
 
-    PYTHONPATH=workflow .venv/bin/python benchmarks/where_it_fails.py robust/results TABLE.csv
+    PYTHONPATH=workflow .venv/bin/python benchmarks/where_it_fails.py robust/results COUNTS.csv
 
 after a `make robust`. Frames of the two held-out pianos, in the recordings as they are and in six
 kinds of noise, of which it was trained in three; all frames and seeds pooled, thresholds fitted.
-The whole goes into the table; what is printed are the tables of docs/robust.md.
+The counts go into the file; what is printed are the tables of docs/robust.md.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ from at4ramt.transcription.models import Model, open_model
 PIECES = Path(__file__).resolve().parents[1] / "config/corpus/robust_pieces.tsv"
 MODELS = "models/robust/seed_*/round_01.onnx"
 RATIOS_DB = (20.0, 10.0, 0.0, -8.0)
-DETAILED = {("none", np.inf), ("white", 0.0)}
+DETAILED = (("none", np.inf), ("white", 0.0))
 """Conditions whose frames are told apart by age, octave and number of notes."""
 AGES = {"0 to 0.25 s": 0.25, "0.25 to 1 s": 1.0, "1 to 2 s": 2.0, "2 to 4 s": 4.0, "4 s on": np.inf}
 AT_ONCE = {"1": 1, "2": 2, "3": 3, "4": 4, "5 or 6": 6, "7 on": 99}
@@ -44,7 +45,7 @@ Cells = npt.NDArray[np.bool_]
 
 
 def main(results: Path, path: Path) -> None:
-    """Write the table and print what docs/robust.md shows of it."""
+    """Write the counts and print what docs/robust.md shows of them."""
     models = [open_model(found) for found in sorted(results.glob(MODELS))]
     if not models:
         sys.exit(f"{results}: no {MODELS}; run make robust")
@@ -70,7 +71,7 @@ def main(results: Path, path: Path) -> None:
     )  # fmt: skip
     with whole_file(path) as temporary:
         table.to_csv(temporary, index=False)
-    print_tables(table)
+    print("\n\n".join(tables(table)))
 
 
 def _pieces(results: Path, split: str) -> list[SoundingPiece]:
@@ -165,21 +166,42 @@ def _count(reference: Cells, estimated: Cells) -> dict[str, int]:
     }
 
 
-def print_tables(table: pd.DataFrame) -> None:
-    """Print F1 by noise, then recall and precision of the groups, both pianos together."""
+def tables(counts: pd.DataFrame) -> list[str]:
+    """Return the tables of docs/robust.md, both pianos together, in percent."""
     by = ["by", "group", "noise", "snr_db"]
-    scores = table.groupby(by, as_index=False, sort=False)[list(COUNTED)].sum()
+    scores = counts.groupby(by, as_index=False, sort=False)[list(COUNTED)].sum()
     reference, estimated, matched = (scores[name] for name in COUNTED)
     found = precision_recall_f1(matched, estimated - matched, reference - matched)
-    for name, value in zip(("precision", "recall", "f1"), found, strict=True):
-        scores[name] = (100 * value).round(1)
-    whole = scores[scores["by"] == "all"].pivot_table(index="noise", columns="snr_db", values="f1")
-    print(whole.reindex(["none", *KINDS])[[np.inf, *RATIOS_DB]].to_string())
-    for name, part in scores[scores["by"] != "all"].groupby("by", sort=False):
+    for name, value in zip(("precision", "recall", "F1"), found, strict=True):
+        scores[name] = 100 * value
+    value_of = scores.set_index(by).sort_index()
+    noises = [
+        [kind, *(value_of.loc[("all", "", kind, ratio), "F1"] for ratio in RATIOS_DB)]
+        for kind in KINDS
+    ]
+    shown = [_markdown(["noise", *(f"{ratio:g} dB" for ratio in RATIOS_DB)], noises)]
+    for name in ("age", "octave", "notes at once"):
         # What is estimated where nothing sounds has no age.
-        values = ["recall"] if name == "age" else ["precision", "recall", "f1"]
-        rows = part.pivot_table(index="group", columns=["noise", "snr_db"], values=values)
-        print(f"\n{name}\n{rows.to_string()}")
+        measures = ["recall"] if name == "age" else ["precision", "recall"]
+        groups_of = scores.loc[scores["by"] == name, "group"].unique()
+        columns = [(measure, *each) for each in DETAILED for measure in measures]
+        rows = [
+            [group, *(value_of.loc[(name, group, noise, ratio), measure]
+                      for measure, noise, ratio in columns)]
+            for group in groups_of
+        ]  # fmt: skip
+        titles = [
+            f"{measure}, {'clean' if noise == 'none' else f'{noise} noise, {ratio:g} dB'}"
+            for measure, noise, ratio in columns
+        ]
+        shown.append(_markdown([name, *titles], rows))
+    return shown
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head)]
+    lines += [[str(row[0]), *(f"{value:.1f}" for value in row[1:])] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":
