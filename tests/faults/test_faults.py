@@ -6,16 +6,19 @@ import os
 import shutil
 import subprocess
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from faults.campaign import (
     FAULTS,
+    TARGETS,
     WITHOUT_JOB,
     Reference,
     disturbed,
     environment,
+    leftovers,
     linked,
     prepare,
     undisturbed,
@@ -61,6 +64,24 @@ def test_the_same_command_goes_on_and_makes_nothing_again_that_is_finished(
     trial = disturbed(reference, tmp_path / "run", seed=SEED, trial=0, rules=LATE)
     assert trial.wrong == []
     assert {strike.rule for strike in trial.strikes} == set(LATE)
+
+
+def test_two_masters_at_once_may_fail_and_do_no_harm(reference: Reference, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    linked(reference, path, ["evaluate_model"])
+    prepare(path, {})
+    with environment(path) as variables:
+        run = replace(reference.checkout, path=path, environment=variables)
+        # As if both had looked for a lock before either had written one.
+        masters = [run.start("--nolock", *TARGETS) for _ in range(2)]
+        with ThreadPoolExecutor() as readers:
+            said = list(readers.map(lambda master: master.communicate()[0], masters))
+        assert all("rule evaluate_model:" in each for each in said)
+        assert differences(path, reference.path) == []
+        run.snakemake(*TARGETS)
+        assert run.planned(*TARGETS) == {}
+    assert differences(path, reference.path) == []
+    assert leftovers(path) == []
 
 
 def test_a_clock_that_is_set_back_stops_the_run_and_what_the_docs_say_mends_it(
