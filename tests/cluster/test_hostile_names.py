@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mido
@@ -16,12 +16,14 @@ from support.checkout import Checkout
 from support.hostile import SHELL_NAMES, UNUSABLE_NAMES, canaries, hostile_folder
 from support.lsf import Lsf
 from support.models import write_model
+from support.slurm import PROFILE as SLURM_PROFILE
+from support.slurm import Slurm
 
 from at4ramt.training.onnx_file import export_onnx
 
 # What stands in a job's name, in the paths of its results and in the line that submits it.
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
-PROFILE = (
+LSF_PROFILE = (
     *("--profile", "profiles/lsf", "--max-jobs-per-timespan", "100/1s"),
     *("--seconds-between-status-checks", "1", "--latency-wait", "5"),
 )
@@ -37,12 +39,24 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["this machine", "LSF"])
-def run(request: pytest.FixtureRequest, fresh_copy: Callable[..., Checkout], lsf: Lsf) -> Checkout:
+@pytest.fixture(params=["this machine", "LSF", "Slurm"])
+def run(
+    request: pytest.FixtureRequest, fresh_copy: Callable[..., Checkout], lsf: Lsf
+) -> Iterator[Checkout]:
     """A copy of the repository that runs its jobs here, or through a queue."""
     if request.param == "LSF":
-        return fresh_copy(*PROFILE, environment=lsf.environment())
-    return fresh_copy("--cores", "2")
+        yield fresh_copy(*LSF_PROFILE, environment=lsf.environment())
+        assert lsf.submissions()
+    elif request.param == "Slurm":
+        with Slurm() as slurm:
+            yield fresh_copy(*SLURM_PROFILE, environment=slurm.environment())
+            jobs = slurm.jobs()
+            assert jobs and {job.state for job in jobs} == {"COMPLETED"}
+            for job in jobs:
+                # The name is a digest; the rule and its wildcards are the comment.
+                assert PLAIN.fullmatch(job.name) and PLAIN.fullmatch(job.comment), job
+    else:
+        yield fresh_copy("--cores", "2")
 
 
 def configured(run: Checkout, content: dict[str, object]) -> Checkout:
@@ -120,7 +134,7 @@ def test_a_path_on_the_command_line_that_a_queue_s_shell_would_act_on_is_refused
 ) -> None:
     hostile_folder(tmp_path / "music", SHELL_NAMES[:1])
     audio = tmp_path / "music" / f"{SHELL_NAMES[0]}.wav"
-    run = fresh_copy(*PROFILE, environment=lsf.environment())
+    run = fresh_copy(*LSF_PROFILE, environment=lsf.environment())
     printed = run.snakemake("transcribe", "--config", f"audio={audio}", fails=True)
     assert "a shell would act on $ in this path" in printed
     nothing_ran(tmp_path, lsf)

@@ -23,15 +23,8 @@ from support.killing import (
     same_training,
     states,
 )
-from support.slurm import Job, Slurm
+from support.slurm import PROFILE, Job, Slurm
 
-# The profile as it is, but for its waits: for a busy Slurm, for a guest of a login node.
-PROFILE = (
-    *("--profile", "profiles/slurm", "--local-cores", "2"),
-    # This Slurm has no accounting, and the profile says what to do then.
-    *("--slurm-status-command", "squeue"),
-    *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"),
-)
 WITHOUT_GPU = {"AT4RAMT_GPU": "optional"}
 
 
