@@ -22,7 +22,6 @@ from benchmarks.measure import (
     timed,
 )
 from benchmarks.planning import plan
-from benchmarks.transcription_speed import train_a_base
 
 TEXT = """\
 Each phase runs in a process of its own on corpora of one to eight times as many pieces of 30 s \
@@ -114,7 +113,7 @@ def prepare(folder: str, pieces: int, sizes: list[int]) -> None:
 
     start_backend(1, 0)
     place = Path(folder)
-    train_a_base(place / "model", place / "model" / "model.keras", 1, pieces=6)
+    _train_a_base(place / "model", place / "model" / "model.keras", pieces=6)
     section = data.config()["features"]
     from at4ramt.features.piece_features import extract_piece
 
@@ -128,6 +127,22 @@ def prepare(folder: str, pieces: int, sizes: list[int]) -> None:
         made[number] = out
     for size in sizes:
         _shard(place, size, place / "shards" / f"{size}" / "X.parquet")
+
+
+def _train_a_base(folder: Path, model: Path, pieces: int) -> None:
+    """Train a base model on synthetic recordings of 30 s; Keras is started."""
+    from at4ramt.config import training_config
+    from at4ramt.training.jobs import train_base
+
+    content = data.config()
+    content["base"] |= {"epochs": 1}
+    shards = data.shards_of(folder, pieces, 30.0)
+    train_base(
+        [str(shards["training"])], [str(shards["validation"])], str(model),
+        str(model.with_suffix(".history.parquet")), str(model.with_suffix(".json")),
+        seed=0, config=training_config(content, 0), code="", threads=1,
+        checkpoints=str(folder / "checkpoints"),
+    )  # fmt: skip
 
 
 def _shard(folder: Path, pieces: int, out: Path) -> None:
