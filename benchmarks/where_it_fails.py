@@ -1,4 +1,4 @@
-"""Where the robust transcriber errs: by noise, age of the note, octave and how many notes sound.
+"""Where the robust transcriber errs: by noise, age of the note, octave, notes at once, and level.
 
     PYTHONPATH=workflow .venv/bin/python benchmarks/where_it_fails.py robust/results COUNTS.csv
 
@@ -37,6 +37,8 @@ MODELS = "models/robust/seed_*/round_01.onnx"
 RATIOS_DB = (20.0, 10.0, 0.0, -8.0)
 DETAILED = (("none", np.inf), ("white", 0.0))
 """Conditions whose frames are told apart by age, octave and number of notes."""
+LEVELS_DB = (-12.0, 12.0)
+"""By how much recordings in these conditions are made louder."""
 AGES = {"0 to 0.25 s": 0.25, "0.25 to 1 s": 1.0, "1 to 2 s": 2.0, "2 to 4 s": 4.0, "4 s on": np.inf}
 AT_ONCE = {"1": 1, "2": 2, "3": 3, "4": 4, "5 or 6": 6, "7 on": 99}
 COUNTED = ("reference", "estimated", "matched")
@@ -57,13 +59,12 @@ def main(results: Path, path: Path) -> None:
             reference = read_reference(piece, settings)
             ages = note_ages(reference, settings)
             for (noise, snr_db), magnitudes in _heard(piece, settings, excerpts):
+                detailed = (noise, snr_db) in DETAILED
                 for model in models:
-                    active = _active(model, magnitudes)
-                    detailed = (noise, snr_db) in DETAILED
-                    for by, group, cells in groups(reference.frames, ages, settings, detailed):
+                    found = _counted(model, magnitudes, reference, ages, detailed)
+                    for by, group, count in found:
                         key = (noise, snr_db, piece.instrument, by, group)
-                        count = counts.setdefault(key, Counter())
-                        count.update(_count(reference.frames & cells, active & cells))
+                        counts.setdefault(key, Counter()).update(count)
             print(piece.name, file=sys.stderr, flush=True)
     table = pd.DataFrame(
         [dict(zip(("noise", "snr_db", "instrument", "by", "group"), key, strict=True)) | count
@@ -72,6 +73,22 @@ def main(results: Path, path: Path) -> None:
     with whole_file(path) as temporary:
         table.to_csv(temporary, index=False)
     print("\n\n".join(tables(table)))
+
+
+def _counted(
+    model: Model,
+    magnitudes: npt.NDArray[np.float32],
+    reference: Reference,
+    ages: npt.NDArray[np.float64],
+    detailed: bool,
+) -> Iterator[tuple[str, str, dict[str, int]]]:
+    """Yield by what cells are told apart, the group's name, and its counts."""
+    active = _active(model, magnitudes)
+    for by, group, cells in groups(reference.frames, ages, model.features, detailed):
+        yield by, group, _count(reference.frames & cells, active & cells)
+    for gain in LEVELS_DB if detailed else ():
+        active = _active(model, magnitudes * np.float32(10 ** (gain / 20)))
+        yield "level", f"{gain:+g} dB", _count(reference.frames, active)
 
 
 def _pieces(results: Path, split: str) -> list[SoundingPiece]:
@@ -180,9 +197,10 @@ def tables(counts: pd.DataFrame) -> list[str]:
         for kind in KINDS
     ]
     shown = [_markdown(["noise", *(f"{ratio:g} dB" for ratio in RATIOS_DB)], noises)]
-    for name in ("age", "octave", "notes at once"):
-        # What is estimated where nothing sounds has no age.
-        measures = ["recall"] if name == "age" else ["precision", "recall"]
+    # What is estimated where nothing sounds has no age.
+    told = {"age": ["recall"], "octave": ["precision", "recall"],
+            "notes at once": ["precision", "recall"], "level": ["F1"]}  # fmt: skip
+    for name, measures in told.items():
         groups_of = scores.loc[scores["by"] == name, "group"].unique()
         columns = [(measure, *each) for each in DETAILED for measure in measures]
         rows = [

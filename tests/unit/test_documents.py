@@ -6,13 +6,21 @@ import math
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from benchmarks.where_it_fails import tables
 from faults.campaign import FAULTS, WITHOUT_JOB, read_strikes, table_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))
 ARMS = ["base", "offset_removed", "clean", "augmented", "adversarial"]
 RATIOS = [math.inf, 20.0, 10.0, 0.0, -8.0]
+SYSTEMS_OF_ROBUST = {
+    "`robust`": "robust",
+    "`base`, the same without noise": "base",
+    "basic-pitch": "basic_pitch",
+    "basic-pitch, its notes": "basic_pitch",
+}
 
 
 def table_lines(text, head):
@@ -84,20 +92,54 @@ def test_the_study_s_table_is_that_of_the_results(root):
     }
 
 
-def test_the_robust_model_s_table_is_that_of_the_results(root):
+def scores_of_robust(root):
+    """F1 by seed of each system, criterion, ratio and piano, and of both pianos together."""
+    counts = pd.read_csv(root / "docs" / "results" / "robust_pianos.csv", keep_default_na=False)
+    counts = counts[counts["split"] == "test_unseen_piano"]
+    counts = pd.concat([counts, counts.assign(instrument="both")])
+    keys = ["system", "criterion", "snr_db", "instrument", "seed"]
+    sums = counts.groupby(keys)[["reference", "estimated", "matched"]].sum()
+    f1 = 200 * sums["matched"] / (sums["reference"] + sums["estimated"])
+    return f1.groupby(level=keys[:4]).mean()
+
+
+def test_the_robust_model_s_tables_are_those_of_the_results(root):
+    scores = scores_of_robust(root)
     document = (root / "docs" / "robust.md").read_text(encoding="utf-8")
-    sums = {}
-    with open(root / "docs" / "results" / "robust_pianos.csv", newline="") as opened:
-        for row in csv.DictReader(opened):
-            if row["split"] == "test_unseen_piano" and row["criterion"] == "frames":
-                key = (row["instrument"], row["system"], float(row["snr_db"]))
-                found = 200 * int(row["matched"]) / (int(row["reference"]) + int(row["estimated"]))
-                sums.setdefault(key, []).append(found)
-    lines = table_lines(document, "| piano | model |")
-    assert len(lines) == 4
-    for piano, model, *cells in lines:
-        values = [sums[piano, model.strip("`"), ratio] for ratio in RATIOS]
-        assert cells == [f"{sum(seeds) / len(seeds):.1f}" for seeds in values], (piano, model)
+    for head, criterion in (("| piano | frames of |", "frames"), ("| piano | notes of |", "onset")):
+        lines = table_lines(document, head)
+        assert len(lines) == 6
+        for piano, name, *cells in lines:
+            system, counted = SYSTEMS_OF_ROBUST[name], criterion
+            if name.endswith("its notes"):
+                counted = "note_frames"
+            values = [scores[system, counted, ratio, piano] for ratio in RATIOS]
+            assert cells == [f"{value:.1f}" for value in values], (piano, name)
+
+
+def test_the_readme_s_table_of_models_is_that_of_the_results(root):
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    robust = scores_of_robust(root)
+    demo = pd.read_csv(root / "docs" / "results" / "demo_systems.csv", keep_default_na=False)
+    demo = demo[(demo["split"] == "test_unseen_piano") & (demo["threshold_kind"] == "fitted")]
+    demo = demo.set_index(["system", "criterion", "snr_db"])["f1"]
+    lines = table_lines(readme, "| model | clean |")
+    assert len(lines) == 5
+    for name, *cells in lines:
+        if name in SYSTEMS_OF_ROBUST:
+            counted = "note_frames" if name.endswith("its notes") else "frames"
+            values = [robust[SYSTEMS_OF_ROBUST[name], counted, ratio, "both"] for ratio in RATIOS]
+        else:
+            system = re.search(r"demo's `(\w+)`", name)[1]
+            values = [100 * float(demo[system, "frames", ratio]) for ratio in RATIOS]
+        assert cells == [f"{value:.1f}" for value in values], name
+
+
+def test_where_the_robust_model_fails_is_that_of_the_results(root):
+    path = root / "docs" / "results" / "robust_errors.csv"
+    document = (root / "docs" / "robust.md").read_text(encoding="utf-8")
+    for table in tables(pd.read_csv(path, keep_default_na=False)):
+        assert table in document
 
 
 def test_the_table_of_faults_is_that_of_the_results(root):

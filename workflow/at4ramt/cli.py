@@ -18,7 +18,7 @@ from at4ramt import __version__
 from at4ramt.errors import InputError
 
 CLONE = Path(__file__).resolve().parents[2]
-SHIPPED_MODEL = "models/robust/seed_0/round_01.keras"
+SHIPPED_MODEL = "models/robust/seed_1/round_01.keras"
 MIDI_SUFFIXES, TABLE_SUFFIXES = (".mid", ".midi"), (".csv",)
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 
