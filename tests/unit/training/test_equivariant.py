@@ -109,6 +109,19 @@ def test_its_export_computes_the_same(network, tmp_path: Path):
     np.testing.assert_allclose(load_onnx(tmp_path / "a.onnx").logits(rows), expected, atol=1e-4)
 
 
+def test_less_than_nothing_is_heard_as_nothing(network, tmp_path: Path):
+    path = tmp_path / "a.keras"
+    card = {"context_frames": context_frames(network), "features": {}}
+    save_model(path, network, keras.optimizers.Adam(), card)
+    export_onnx(path, tmp_path / "a.onnx")
+    rows = frames(context_frames(network) + 30, seed=3) - np.float32(0.03)
+    assert rows.min() < -1 / SETTINGS["input_scale"]
+    expected = predict_logits(network, np.maximum(rows, 0))
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(predict_logits(network, rows), expected)
+    np.testing.assert_allclose(load_onnx(tmp_path / "a.onnx").logits(rows), expected, atol=1e-4)
+
+
 def test_bins_that_are_no_whole_pitches_are_refused():
     with pytest.raises(InputError, match="235 bins"):
         build_network("equivariant", **SETTINGS | {"bins": 235}, seed=1)

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from at4ramt.training.jobs import _adam
-from at4ramt.training.loop import Plan, duration, kept_epoch, sample_loss, train, validate
+from at4ramt.training.loop import (
+    Plan,
+    duration,
+    kept_epoch,
+    predict_logits,
+    sample_loss,
+    train,
+    validate,
+)
 from at4ramt.training.losses import loss_weights
 from at4ramt.training.model_file import load_model, save_model
 from at4ramt.training.network import build_network
@@ -164,3 +172,12 @@ def test_the_sampled_loss_is_fixed_and_grows_with_the_level(
 
 def test_durations_read_as_people_write_them():
     assert [duration(s) for s in (0.4, 65, 3723)] == ["0:00", "1:05", "1:02:03"]
+
+
+def test_what_is_no_number_is_no_silence():
+    network = build_network("small", **SETTINGS, seed=0)
+    *weights, bias = network.get_weights()
+    bias[3] = np.nan
+    network.set_weights([*weights, bias])
+    with pytest.raises(FloatingPointError, match="no number"):
+        predict_logits(network, np.zeros((30, 168), np.float32))

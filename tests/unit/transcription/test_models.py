@@ -38,6 +38,18 @@ def test_every_frame_gets_the_window_that_the_network_was_trained_on(demo_config
             np.testing.assert_allclose(found[frame], expected, atol=1e-5)
 
 
+def test_what_is_no_number_is_no_silence(demo_config: dict) -> None:
+    card = {"features": demo_config["features"], "frame_step": 2, "context_frames": 7}
+
+    def logits(frames: np.ndarray) -> np.ndarray:
+        found = np.zeros((len(frames) - 6, 56), np.float32)
+        found[0, 0] = np.nan
+        return found
+
+    with pytest.raises(InputError, match=r"m\.keras: expected probabilities .* no number"):
+        Model("m.keras", card, "none", logits).probabilities(np.zeros((20, 168), np.float32))
+
+
 def test_a_trained_archive_runs_in_keras_where_there_is_no_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,7 +202,10 @@ def equivariant_layers() -> Any:
 
     @registered
     class LogMagnitude(keras.layers.Layer):
-        """Magnitudes to ``log(1 + scale * magnitude)``."""
+        """Magnitudes to ``log(1 + scale * magnitude)``; less than nothing is nothing.
+
+        Some noise on magnitudes, and a frame less its median, goes below zero.
+        """
 
         def __init__(self, scale: float, **options: Any) -> None:
             super().__init__(**options)
@@ -210,7 +213,7 @@ def equivariant_layers() -> Any:
 
         def call(self, magnitudes: Any) -> Any:
             """Return an array of the same shape."""
-            return ops.log1p(self.scale * magnitudes)
+            return ops.log1p(self.scale * ops.relu(magnitudes))
 
         def get_config(self) -> dict[str, Any]:
             """Return what rebuilds the layer."""

@@ -310,6 +310,9 @@ def predict_logits(network: Any, magnitudes: npt.NDArray[np.float32]) -> npt.NDA
 
     Returns:
         float32, ``(rows - c, pitches)``, for the rows from ``c / 2`` on.
+
+    Raises:
+        FloatingPointError: if the network answers with what is no number.
     """
     context = context_frames(network) - 1
     rows, outputs = len(magnitudes), []
@@ -321,7 +324,11 @@ def predict_logits(network: Any, magnitudes: npt.NDArray[np.float32]) -> npt.NDA
             chunk = np.pad(chunk, ((0, missing), (0, 0)))
         logits = network.predict_on_batch(chunk[None])[0]
         outputs.append(logits[: PREDICTED_ROWS - missing])
-    return np.concatenate(outputs)
+    result = np.concatenate(outputs)
+    # It would count as silence.
+    if not np.isfinite(result).all():
+        raise FloatingPointError("the network answers with what is no number; train it again")
+    return result
 
 
 def validate(

@@ -226,6 +226,9 @@ def load_onnx(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what is wrong is raised, too
+    # Threads that wait for one another would do so at full speed: the same time for an answer, and
+    # a seventh more of the processor, or a third where others need it too.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
@@ -466,7 +469,8 @@ def _log_magnitude(graph: _Graph, layer: Any, signal: str) -> str:
         graph.constant(value, np.float32, f"{name}/{what}")
         for what, value in (("scale", layer.scale), ("one", 1.0))
     )
-    scaled = graph.add("Mul", [signal, scale], f"{name}/scaled")
+    magnitude = graph.add("Relu", [signal], f"{name}/magnitude")
+    scaled = graph.add("Mul", [magnitude, scale], f"{name}/scaled")
     return graph.add("Log", [graph.add("Add", [scaled, one], f"{name}/shifted")], f"{name}/log")
 
 

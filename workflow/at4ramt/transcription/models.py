@@ -60,6 +60,9 @@ class Model:
 
         Returns:
             ``(frames, pitches)``, float32.
+
+        Raises:
+            InputError: if the network answers with what is no number.
         """
         step = int(self.card["frame_step"])
         frames = len(magnitudes) - 2 * self.margin_frames
@@ -68,6 +71,12 @@ class Model:
             kept = np.ascontiguousarray(magnitudes[phase::step], np.float32)
             # The same as 1 / (1 + exp(-x)), and without overflow.
             result[phase::step] = 0.5 * np.tanh(0.5 * self.logits(kept)) + 0.5
+        # It would count as silence.
+        if not np.isfinite(result).all():
+            raise InputError(
+                f"{self.path}: expected probabilities from this network, found what is no number "
+                f"({100 * (1 - np.isfinite(result).mean()):.0f} %); train it again, or name another"
+            )
         return result
 
 
