@@ -112,7 +112,8 @@ def plot_training(sources: Paths, targets: Paths, config: Config) -> None:
     search = config["rounds"]["search"]
     training.plot_base_curves(histories, targets["base"])
     training.plot_round_curves(histories, targets["rounds"])
-    training.plot_chain(histories, targets["chain"])
+    in_decibels = [arm for arm, row in config["arms"].items() if row.get("level") == "decibels"]
+    training.plot_chain(histories, targets["chain"], in_decibels=in_decibels)
     training.plot_searches(
         training.read_searches(sources["searches"]),
         search["minimum_increase"],

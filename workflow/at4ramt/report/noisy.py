@@ -90,6 +90,11 @@ def draw_over_level(axes: Any, rows: pd.DataFrame, measure: str) -> None:
             run[f"{measure}_high"],
             shift=step * (place - (len(arms) - 1) / 2),
         )
+    levels = sorted(rows["level"].unique())
+    if len(levels) == 1:
+        # The shifts would fill the axis.
+        axes.set_xticks(levels)
+        axes.set_xlim(levels[0] - 6 * step * len(arms), levels[0] + 6 * step * len(arms))
 
 
 def plot_f1(table: pd.DataFrame, path: str | Path) -> None:
@@ -220,6 +225,11 @@ def plot_levels(levels: pd.DataFrame, path: str | Path) -> None:
     highest piano (and seed).
     """
     rows = levels[(levels["arm"] == PAPER_ARM) & (levels["level"] > 0)]
+    if rows.empty:
+        figure, axes = plt.subplots(figsize=(10, 1.2))
+        style.say_empty(axes, f"no noisy rounds of the arm '{PAPER_ARM}' in this run")
+        style.save_figure(figure, path)
+        return
     splits = [
         split
         for split in style.order_splits(rows["split"])
@@ -230,10 +240,6 @@ def plot_levels(levels: pd.DataFrame, path: str | Path) -> None:
     first, *ratios = grid.flat
     for axes in ratios[len(splits) :]:
         axes.set_axis_off()
-    if rows.empty:
-        style.say_empty(first, f"no noisy rounds of the arm '{PAPER_ARM}' in this run")
-        style.save_figure(figure, path)
-        return
     for (seed, run), marker in zip(rows.groupby("seed"), "so^Dv<>P*X" * 10, strict=False):
         one = run.drop_duplicates("round").sort_values("round")
         first.plot(one["round"], one["level"], marker=marker, color="#D55E00", label=f"seed {seed}")

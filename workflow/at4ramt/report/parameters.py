@@ -22,6 +22,8 @@ from at4ramt.report.study import Arms, draw_matrix
 
 BASES_LABEL = "between bases of two seeds"
 _SHOWN_FILTERS = 8
+_LAYERS_SIDE_BY_SIDE = 8
+"""Of more layers the names stand aslant."""
 
 
 def last_distances(distances: pd.DataFrame) -> pd.DataFrame:
@@ -42,24 +44,27 @@ def plot_distances(distances: pd.DataFrame, path: str | Path, *, arms: Arms) -> 
     """Draw each layer's distance from the base over the rounds, and at the end, of all arms."""
     layers = list(dict.fromkeys(distances["layer"]))
     trained = distances[distances["arm"] != BASES]
-    drawn = noisy.drawn_arms(trained["arm"])
-    table = last_distances(distances)
     order = [arm for arm in arms if arm in set(trained["arm"])]
     order += sorted(set(trained["arm"]) - set(order))
-    among = table[table["arm"] == BASES].set_index("layer")
-    names = [style.arm_style(arm).label for arm in order]
-    rows = order + ([BASES] if len(among) else [])
-    names += [BASES_LABEL] if len(among) else []
-    lines = -(-len(layers) // 3)
-    chart = 1.6 + 0.27 * len(rows)
-    figure = plt.figure(figsize=(11, 3.2 * lines + 0.8 + chart))
-    parts: Any = figure.subfigures(2, 1, height_ratios=(3.2 * lines + 0.8, chart))
-    top, bottom = parts
-    grid = top.subplots(lines, min(3, len(layers)), squeeze=False, sharex=True)
+    lines = -(-len(layers) // 3) * (trained["round"].max() > 1)
+    many = len(layers) > _LAYERS_SIDE_BY_SIDE
+    heights = [3.2 * lines + 0.8] if lines else []
+    heights += [1.9 + 0.27 * len(order) + many]
+    figure = plt.figure(figsize=(11, sum(heights)))
+    parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights).flat
+    if lines:
+        _draw_rounds(next(parts), trained, layers, lines)
+    _draw_last_round(next(parts), last_distances(distances), layers, order, many)
+    style.save_figure(figure, path)
+
+
+def _draw_rounds(figure: Any, trained: pd.DataFrame, layers: Sequence[str], lines: int) -> None:
+    """Draw each layer's distance after each round, mean and range of the seeds."""
+    grid = figure.subplots(lines, min(3, len(layers)), squeeze=False, sharex=True)
     for axes in grid.flat[len(layers) :]:
         axes.set_axis_off()
     for axes, layer in zip(grid.flat, layers, strict=False):
-        for arm in drawn:
+        for arm in noisy.drawn_arms(trained["arm"]):
             of_arm = trained[(trained["arm"] == arm) & (trained["layer"] == layer)]
             by_round = of_arm.groupby("round")["relative"]
             middle = by_round.mean()
@@ -74,8 +79,17 @@ def plot_distances(distances: pd.DataFrame, path: str | Path, *, arms: Arms) -> 
         axes.tick_params(labelbottom=True)
         axes.set_ylim(0, axes.get_ylim()[1])
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    top.legend(handles, labels, loc="outside lower center", ncols=3)
-    axes = bottom.subplots()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+
+
+def _draw_last_round(
+    figure: Any, table: pd.DataFrame, layers: Sequence[str], order: Sequence[str], many: bool
+) -> None:
+    """Draw the matrix of arms and layers; ``table`` is that of :func:`last_distances`."""
+    among = BASES in set(table["arm"])
+    rows = [*order, BASES] if among else list(order)
+    names = [style.arm_style(arm).label for arm in order] + [BASES_LABEL] * among
+    axes = figure.subplots()
     values = table.pivot_table(index="arm", columns="layer", values="mean")
     shown = values.reindex(index=rows, columns=layers).to_numpy(float)
     ours = shown[: len(order)]
@@ -84,16 +98,18 @@ def plot_distances(distances: pd.DataFrame, path: str | Path, *, arms: Arms) -> 
         shown,
         limits=(0.0, float(np.nanmax(ours)) if np.isfinite(ours).any() else 1.0),
         colours="viridis",
-        fontsize=8.5,
+        fontsize=6.5 if many else 8.5,
     )
-    if len(among):
+    if among:
         axes.axhline(len(order) - 0.5, color="white", linewidth=3)
     axes.set_yticks(range(len(rows)), names)
     axes.set_xticks(range(len(layers)), layers)
+    if many:
+        aslant = {"rotation": 40, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
+        plt.setp(axes.get_xticklabels(), **aslant)
     axes.set_xlabel("layer")
     axes.set_title("after the last round, mean over seeds")
-    bottom.colorbar(image, ax=axes, fraction=0.04, pad=0.02).set_label("distance / norm of base")
-    style.save_figure(figure, path)
+    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02).set_label("distance / norm of base")
 
 
 def changed_most(filters: pd.DataFrame, arm: str, seed: int, count: int) -> list[int]:

@@ -6,7 +6,7 @@ Rounds" and the pseudocode of "Noise Level Adjustments".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,11 @@ def read_rounds(paths: Iterable[str | Path]) -> pd.DataFrame:
     return table.sort_values(["place", "seed", "round"], ignore_index=True).drop(columns="place")
 
 
+def _measured(histories: pd.DataFrame, column: str, keys: str | list[str]) -> Any:
+    """Return the runs by ``keys``, without the epochs that were not validated."""
+    return histories.dropna(subset=[column]).groupby(keys)
+
+
 def _mark_every(count: int) -> int:
     """Return how many points to go between markers so that about ten are drawn."""
     return max(1, count // 10)
@@ -98,7 +103,7 @@ def plot_base_curves(histories: pd.DataFrame, path: str | Path) -> None:
     for axes, (title, measures) in zip(grid.flat, panels, strict=True):
         for subset, (colour, marker, dash) in SUBSETS.items():
             for measure in measures:
-                for place, (_, run) in enumerate(base.groupby("seed")):
+                for place, (_, run) in enumerate(_measured(base, f"{subset}_{measure}", "seed")):
                     axes.plot(
                         run["epoch"],
                         run[f"{subset}_{measure}"],
@@ -155,10 +160,11 @@ def plot_round_curves(histories: pd.DataFrame, path: str | Path) -> None:
         (("loss", "weighted loss [nats]"), ("f1", "F1 (pooled, threshold 0.5)"))
     ):
         for axes, subset in zip(grid[line], SUBSETS, strict=True):
-            for (_, number), run in rows.groupby(["seed", "round"]):
+            column = f"{subset}_{measure}"
+            for (_, number), run in _measured(rows, column, ["seed", "round"]):
                 axes.plot(
                     run["epoch"],
-                    run[f"{subset}_{measure}"],
+                    run[column],
                     color=colours[int(number)],
                     marker=markers[(int(number) - 1) % len(markers)],
                     markevery=_mark_every(len(run)),
@@ -170,13 +176,18 @@ def plot_round_curves(histories: pd.DataFrame, path: str | Path) -> None:
             axes.tick_params(labelleft=True)
             if line == 1:
                 axes.set_xlabel("epoch within the round")
-    bar = figure.colorbar(mappable, ax=grid, ticks=rounds)
-    bar.set_label("noise round")
+    if len(rounds) > 1:
+        figure.colorbar(mappable, ax=grid, ticks=rounds).set_label("noise round")
     style.save_figure(figure, path)
 
 
-def plot_chain(histories: pd.DataFrame, path: str | Path) -> None:
-    """Draw validation loss, validation F1 and noise level over the whole chain of epochs."""
+def plot_chain(
+    histories: pd.DataFrame, path: str | Path, *, in_decibels: Collection[str] = ()
+) -> None:
+    """Draw validation loss, validation F1 and noise level over the whole chain of epochs.
+
+    Arms ``in_decibels`` have a ratio drawn for each segment and no level.
+    """
     seed = histories["seed"].min()
     rows = histories[histories["seed"] == seed]
     base = rows[rows["round"] == 0]
@@ -189,8 +200,10 @@ def plot_chain(histories: pd.DataFrame, path: str | Path) -> None:
     ]
     for axes, (column, label) in zip(grid, panels, strict=True):
         for arm in drawn_arms(rows["arm"]):
-            run = rows[rows["arm"] == arm]
+            run = rows[rows["arm"] == arm].dropna(subset=[column])
             if column == "level":
+                if arm in in_decibels:
+                    continue
                 axes.step(
                     run["epoch_in_chain"],
                     run[column],
@@ -203,10 +216,11 @@ def plot_chain(histories: pd.DataFrame, path: str | Path) -> None:
                     axes, arm, run["epoch_in_chain"], run[column], markevery=_mark_every(len(run))
                 )
         axes.set_ylabel(label)
-        if len(base):
-            axes.axvline(base["epoch_in_chain"].max() + 0.5, color="#555555", linewidth=1.2)
-    if len(base):
-        end = base["epoch_in_chain"].max() + 0.5
+    end = base["epoch_in_chain"].max() + 0.5
+    # Not where every arm begins anew.
+    if len(base) and rows["epoch_in_chain"].max() > end:
+        for axes in grid:
+            axes.axvline(end, color="#555555", linewidth=1.2)
         for text, side in (("base training ", "right"), (" noise rounds", "left")):
             grid[0].text(
                 end, 1.01, text, ha=side, va="bottom", transform=grid[0].get_xaxis_transform()
@@ -247,19 +261,19 @@ def plot_searches(
     """
     rows = searches[searches["arm"] == arm]
     seeds = sorted(rows["seed"].unique())[:3]
+    if not seeds:
+        figure, axes = plt.subplots(figsize=(10, 1.2))
+        style.say_empty(axes, f"no level search of the arm '{arm}' in this run")
+        style.save_figure(figure, path)
+        return
     figure, grid = plt.subplots(
         2,
-        max(1, len(seeds)),
+        len(seeds),
         figsize=(max(10.0, 5.0 * len(seeds)), 7),
         sharex="col",
         sharey="row",
         squeeze=False,
     )
-    if not seeds:
-        for axes in grid.flat:
-            style.say_empty(axes, f"no level search of the arm '{arm}' in this run")
-        style.save_figure(figure, path)
-        return
     for column, seed in enumerate(seeds):
         run = rows[rows["seed"] == seed].reset_index(drop=True)
         run = run.assign(**{"try": np.arange(1, len(run) + 1)})
