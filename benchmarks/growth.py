@@ -113,7 +113,7 @@ def prepare(folder: str, pieces: int, sizes: list[int]) -> None:
 
     start_backend(1, 0)
     place = Path(folder)
-    _train_a_base(place / "model", place / "model" / "model.keras", pieces=6)
+    train_a_base(place / "model", place / "model" / "model.keras", 1, pieces=6)
     section = data.config()["features"]
     from at4ramt.features.piece_features import extract_piece
 
@@ -129,13 +129,13 @@ def prepare(folder: str, pieces: int, sizes: list[int]) -> None:
         _shard(place, size, place / "shards" / f"{size}" / "X.parquet")
 
 
-def _train_a_base(folder: Path, model: Path, pieces: int) -> None:
+def train_a_base(folder: Path, model: Path, epochs: int, pieces: int) -> None:
     """Train a base model on synthetic recordings of 30 s; Keras is started."""
     from at4ramt.config import training_config
     from at4ramt.training.jobs import train_base
 
     content = data.config()
-    content["base"] |= {"epochs": 1}
+    content["base"] |= {"epochs": epochs}
     shards = data.shards_of(folder, pieces, 30.0)
     train_base(
         [str(shards["training"])], [str(shards["validation"])], str(model),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks import data
+from benchmarks.growth import train_a_base
 from benchmarks.measure import (
     ONE_THREAD,
     ROOT,
@@ -30,12 +31,12 @@ from benchmarks.measure import (
 from at4ramt.cli import SHIPPED_MODEL
 
 TEXT = """\
-Both are whole commands, from their start to the MIDI file: `at4ramt transcribe song.wav -o \
-song.mid`, with the robust transcriber that comes with the clone, run by ONNX Runtime, and \
-`basic-pitch FOLDER song.wav` with its own network, also run by ONNX Runtime, from its own \
-environment. They hear the same file of four minutes (44.1 kHz stereo) and may use the same cores: \
-all, and one. The notes that our command \
-finds by ONNX Runtime and by Keras are compared in the run."""
+All are whole commands, from their start to the MIDI file: `at4ramt transcribe song.wav -o \
+song.mid`, with the robust transcriber that comes with the clone and with the demo's network, \
+both run by ONNX Runtime, and `basic-pitch FOLDER song.wav` with its own network, also run by \
+ONNX Runtime, from its own environment. They hear the same file of four minutes (44.1 kHz stereo) \
+and may use the same cores: all, and one. The notes that our command finds by ONNX Runtime and by \
+Keras are compared in the run, for both networks."""
 
 TARGET = (">=", 4.0)
 
@@ -48,13 +49,20 @@ def main(options: Options) -> Section:
     song = data.recording(folder, "song", seconds)
     # A copy: the runtimes are compared by a model that has no export beside it.
     shipped = ROOT / SHIPPED_MODEL
-    shutil.copytree(shipped.parent, folder / "model")
-    model = str(folder / "model" / shipped.name)
-    notes, _ = in_process(compare_runtimes, song=str(song), model=model)
-    ours: list[str | Path] = [
-        sys.executable, "-P", "-m", "at4ramt.cli", "transcribe", song,
-        "-o", folder / "song.mid", "--model", model, "--quiet",
-    ]  # fmt: skip
+    shutil.copytree(shipped.parent, folder / "robust")
+    models = {"robust": str(folder / "robust" / shipped.name)}
+    models["demo's network"], _ = in_process(
+        a_model, folder=str(folder / "model"), demo=options.demo, epochs=options.size(4, 1)
+    )
+    notes = {
+        name: in_process(compare_runtimes, song=str(song), model=model)[0]
+        for name, model in models.items()
+    }
+    ours: dict[str, list[str | Path]] = {
+        name: [sys.executable, "-P", "-m", "at4ramt.cli", "transcribe", song,
+               "-o", folder / "song.mid", "--model", model, "--quiet"]
+        for name, model in models.items()
+    }  # fmt: skip
     peer = Path(options.peer).parent / "basic-pitch"
     peer_missing = "" if peer.exists() else f"{peer} is missing: make setup-peer"
     out = folder / "peer"
@@ -67,31 +75,39 @@ def main(options: Options) -> Section:
             out.mkdir()
             return command([*bound, peer, out, song], threads | {"PYTHONPATH": ""})
 
-        ways = {"at4ramt": lambda bound=bound, threads=threads: command([*bound, *ours], threads)}
+        ways: dict[str, Any] = {
+            f"at4ramt, {name}": lambda bound=bound, threads=threads, line=line: command(
+                [*bound, *line], threads
+            )
+            for name, line in ours.items()
+        }
         if not peer_missing:
             ways["basic-pitch"] = run_peer
         for way in ways.values():
             way()  # byte code and files in the cache
         taken = interleaved(ways, options.size(3, 1))
-        name = f"transcription, {cores} core{'s' if cores > 1 else ''}"
+        of_cores = f"{cores} core{'s' if cores > 1 else ''}"
         wall = {way: [took.wall for took in each] for way, each in taken.items()}
-        if peer_missing:
-            section.rows.append(missing(f"{name}: basic-pitch / ours, time", ">= 4", peer_missing))
-        else:
+        for model in models:
+            name, own = f"transcription, {model}, {of_cores}", f"at4ramt, {model}"
+            if peer_missing:
+                section.rows.append(
+                    missing(f"{name}: basic-pitch / ours, time", ">= 4", peer_missing)
+                )
+                continue
             section.rows.append(
                 row(f"{name}: basic-pitch / ours, time",
-                    ratios(wall["basic-pitch"], wall["at4ramt"]), TARGET)
+                    ratios(wall["basic-pitch"], wall[own]), TARGET)
             )  # fmt: skip
             section.rows.append(
                 row(f"{name}: basic-pitch / ours, CPU",
-                    [b.cpu / a.cpu for a, b in zip(taken["at4ramt"], taken["basic-pitch"],
-                                                   strict=True)])
+                    [b.cpu / a.cpu for a, b in zip(taken[own], taken["basic-pitch"], strict=True)])
             )  # fmt: skip
         section.tables.append(
             Table(
-                f"{seconds} s of audio, {cores} core{'s' if cores > 1 else ''}"
+                f"{seconds} s of audio, {of_cores}"
                 + (f" ({peer_missing})" if peer_missing else f" (basic-pitch {_version(options)})")
-                + f"; {notes} notes",
+                + "; " + ", ".join(f"{count} notes by {name}" for name, count in notes.items()),
                 ["", "seconds of audio a second", "wall [s]", "from, to", "CPU [s]", "peak [MB]"],
                 [
                     [way, f"{seconds / np.median(wall[way]):.0f}", f"{np.median(wall[way]):.2f}",
@@ -116,6 +132,26 @@ def _version(options: Options) -> str:
         env=environment({"PYTHONPATH": ""}),
     )  # fmt: skip
     return asked.stdout.strip() or "unknown"
+
+
+def a_model(folder: str, demo: str, epochs: int) -> str:
+    """Return an exported model: the demo's last round, or one that is trained here for a moment."""
+    from at4ramt.training.backend import start_backend
+    from at4ramt.transcription.models import find_model
+
+    start_backend(1, 0)
+    from at4ramt.training.onnx_file import export_onnx
+
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    model = place / "model.keras"
+    found = find_model(Path(demo) / "results") if demo else None
+    if found is not None:
+        shutil.copy(found, model)
+    else:
+        train_a_base(place, model, epochs, pieces=12)
+    export_onnx(model, model.with_suffix(".onnx"))
+    return str(model)
 
 
 def compare_runtimes(song: str, model: str) -> int:
