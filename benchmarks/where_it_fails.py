@@ -22,11 +22,11 @@ import pandas as pd
 
 from at4ramt.audio_noise.babble import cut_excerpts, read_excerpts
 from at4ramt.audio_noise.kinds import KINDS
-from at4ramt.audio_noise.mixing import noise_gain, noise_of_length, noise_seed, piece_power
-from at4ramt.evaluation.in_audio import Reference, SoundingPiece, read_reference
+from at4ramt.audio_noise.mixing import mixed_samples, piece_power
+from at4ramt.evaluation.in_audio import Reference, SoundingPiece, count_frames, read_reference
 from at4ramt.evaluation.metrics import precision_recall_f1
 from at4ramt.evaluation.notes import heard_magnitudes
-from at4ramt.features.audio import audio_blocks, open_audio
+from at4ramt.features.audio import open_audio
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.stream import cqt_blocks
 from at4ramt.files import whole_file
@@ -120,18 +120,12 @@ def _heard(
     yield ("none", np.inf), heard_magnitudes(piece.features, settings)[0]
     rate, power = settings.sample_rate_hz, piece_power(piece.features)
     with open_audio(piece.audio, "") as opened:
-        music = np.concatenate(list(audio_blocks(opened, rate)))
-        for kind in KINDS:
-            noise = noise_of_length(
-                kind, len(music), rate, noise_seed(0, kind, piece.name),
-                excerpts=excerpts, recording=opened,
-            )  # fmt: skip
-            for ratio in RATIOS_DB:
-                mixture = music + np.float32(noise_gain(power, ratio)) * noise
-                blocks = [
-                    np.abs(each[:, settings.heard]) for each in cqt_blocks([mixture], settings)
-                ]
-                yield (kind, ratio), np.concatenate(blocks)
+        mixed = mixed_samples(
+            piece.name, opened, rate, power, KINDS, RATIOS_DB, noise_of=0, excerpts=excerpts
+        )
+        for kind, ratio, mixture in mixed:
+            blocks = [np.abs(each[:, settings.heard]) for each in cqt_blocks([mixture], settings)]
+            yield (kind, ratio), np.concatenate(blocks)
 
 
 def _active(model: Model, magnitudes: npt.NDArray[np.float32]) -> Cells:
@@ -176,11 +170,7 @@ def groups(
 
 
 def _count(reference: Cells, estimated: Cells) -> dict[str, int]:
-    both = reference & estimated
-    return {
-        name: int(np.count_nonzero(cells))
-        for name, cells in zip(COUNTED, (reference, estimated, both), strict=True)
-    }
+    return dict(zip(COUNTED, count_frames(reference, estimated), strict=True))
 
 
 def tables(counts: pd.DataFrame) -> list[str]:

@@ -50,6 +50,16 @@ def test_what_is_no_number_is_no_silence(demo_config: dict) -> None:
         Model("m.keras", card, "none", logits).probabilities(np.zeros((20, 168), np.float32))
 
 
+def test_what_keras_way_refuses_is_told_with_the_file(demo_config: dict) -> None:
+    card = {"features": demo_config["features"], "frame_step": 2, "context_frames": 7}
+
+    def logits(frames: np.ndarray) -> np.ndarray:
+        raise FloatingPointError("the network answers with what is no number")
+
+    with pytest.raises(InputError, match=r"m\.keras: expected probabilities .* no number"):
+        Model("m.keras", card, "none", logits).probabilities(np.zeros((20, 168), np.float32))
+
+
 def test_a_trained_archive_runs_in_keras_where_there_is_no_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

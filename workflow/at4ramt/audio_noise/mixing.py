@@ -180,21 +180,51 @@ def mix_piece(
         zipfile.ZipFile(temporary, "w") as archive,
         open_audio(audio, member) as opened,
     ):
-        music = np.concatenate(list(audio_blocks(opened, rate)))
-        for kind in evaluation["audio_noises"]:
-            seed = noise_seed(config["noise_seed"], kind, piece)
-            noise = noise_of_length(kind, len(music), rate, seed, excerpts=voices, recording=opened)
-            for snr_db in evaluation["audio_snr_db"]:
-                mixture = music + np.float32(noise_gain(power, snr_db)) * noise
-                heard = np.concatenate(
-                    [
-                        np.abs(block[:, settings.heard]).astype(np.float16)
-                        for block in cqt_blocks([mixture], settings)
-                    ]
-                )
-                _write_array(archive, condition_name(kind, snr_db), heard)
-            log.info("%s in %s noise", piece, kind)
+        mixed = mixed_samples(
+            piece, opened, rate, power, evaluation["audio_noises"], evaluation["audio_snr_db"],
+            noise_of=config["noise_seed"], excerpts=voices,
+        )  # fmt: skip
+        for kind, snr_db, mixture in mixed:
+            heard = np.concatenate(
+                [
+                    np.abs(block[:, settings.heard]).astype(np.float16)
+                    for block in cqt_blocks([mixture], settings)
+                ]
+            )
+            _write_array(archive, condition_name(kind, snr_db), heard)
         _write_array(archive, MADE_WITH, np.array(json.dumps(config)))
+
+
+def mixed_samples(
+    piece: str,
+    opened: AudioFile,
+    rate: int,
+    power: float,
+    noises: Sequence[str],
+    ratios: Sequence[float],
+    *,
+    noise_of: int,
+    excerpts: npt.NDArray[Any] | None,
+) -> Iterator[tuple[str, float, Samples]]:
+    """Yield kind, ratio in dB and samples of a recording with each noise at each ratio.
+
+    Args:
+        piece: its name, by which its noise is drawn.
+        opened: its recording.
+        rate: the sample rate of what is yielded, in Hz.
+        power: its active power.
+        noises: kinds of noise.
+        ratios: signal-to-noise ratios in dB.
+        noise_of: the run's seed of noise.
+        excerpts: what babble is made of, if there is babble.
+    """
+    music = np.concatenate(list(audio_blocks(opened, rate)))
+    for kind in noises:
+        seed = noise_seed(noise_of, kind, piece)
+        noise = noise_of_length(kind, len(music), rate, seed, excerpts=excerpts, recording=opened)
+        for snr_db in ratios:
+            yield kind, snr_db, music + np.float32(noise_gain(power, snr_db)) * noise
+        log.info("%s in %s noise", piece, kind)
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:

@@ -226,9 +226,7 @@ def plot_levels(levels: pd.DataFrame, path: str | Path) -> None:
     """
     rows = levels[(levels["arm"] == PAPER_ARM) & (levels["level"] > 0)]
     if rows.empty:
-        figure, axes = plt.subplots(figsize=(10, 1.2))
-        style.say_empty(axes, f"no noisy rounds of the arm '{PAPER_ARM}' in this run")
-        style.save_figure(figure, path)
+        style.save_empty(path, f"no noisy rounds of the arm '{PAPER_ARM}' in this run")
         return
     splits = [
         split

@@ -241,6 +241,13 @@ def say_empty(axes: Axes, reason: str) -> None:
     axes.set_axis_off()
 
 
+def save_empty(path: str | Path, reason: str) -> None:
+    """Save a figure that says alone why there is nothing to draw."""
+    figure, axes = plt.subplots(figsize=(10, 1.2))
+    say_empty(axes, reason)
+    save_figure(figure, path)
+
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>

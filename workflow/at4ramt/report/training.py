@@ -262,9 +262,7 @@ def plot_searches(
     rows = searches[searches["arm"] == arm]
     seeds = sorted(rows["seed"].unique())[:3]
     if not seeds:
-        figure, axes = plt.subplots(figsize=(10, 1.2))
-        style.say_empty(axes, f"no level search of the arm '{arm}' in this run")
-        style.save_figure(figure, path)
+        style.save_empty(path, f"no level search of the arm '{arm}' in this run")
         return
     figure, grid = plt.subplots(
         2,

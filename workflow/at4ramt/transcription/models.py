@@ -70,14 +70,21 @@ class Model:
         for phase in range(min(step, frames)):
             kept = np.ascontiguousarray(magnitudes[phase::step], np.float32)
             # The same as 1 / (1 + exp(-x)), and without overflow.
-            result[phase::step] = 0.5 * np.tanh(0.5 * self.logits(kept)) + 0.5
-        # It would count as silence.
-        if not np.isfinite(result).all():
-            raise InputError(
-                f"{self.path}: expected probabilities from this network, found what is no number "
-                f"({100 * (1 - np.isfinite(result).mean()):.0f} %); train it again, or name another"
-            )
+            result[phase::step] = 0.5 * np.tanh(0.5 * self._checked_logits(kept)) + 0.5
         return result
+
+    def _checked_logits(self, kept: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        try:
+            logits = self.logits(kept)
+            # It would count as silence. Keras' way looks itself.
+            if np.isnan(logits).any():
+                raise FloatingPointError
+        except FloatingPointError as error:
+            raise InputError(
+                f"{self.path}: expected probabilities from this network, found what is no number; "
+                "train it again, or name another"
+            ) from error
+        return logits
 
 
 def open_model(path: str | Path, *, threads: int = 1) -> Model:
