@@ -69,6 +69,10 @@ def copy_robust(results: Path) -> None:
     sums = kept.groupby(keys, as_index=False)[["reference", "estimated", "matched"]].sum()
     sums["f1"] = (2 * sums["matched"] / (sums["reference"] + sums["estimated"])).round(4)
     sums.to_csv(HERE / "robust_pianos.csv", index=False)
+    # Differences with intervals, of `robust` from `base` alone.
+    changes = pd.read_csv(results / "tables" / "study_recordings.csv", keep_default_na=False)
+    shown = (changes["arm"] == "robust") & (changes["threshold_kind"] == "fitted")
+    held_out(changes[shown]).to_csv(HERE / "robust_changes.csv", index=False)
 
 
 def copy_ablation(results: Path) -> None:

@@ -135,6 +135,26 @@ def test_the_readme_s_table_of_models_is_that_of_the_results(root):
         assert cells == [f"{value:.1f}" for value in values], name
 
 
+def test_what_hardening_brings_and_costs_is_that_of_the_results(root):
+    changes = pd.read_csv(root / "docs" / "results" / "robust_changes.csv", keep_default_na=False)
+    changes = changes[changes["seed"] == "all"].set_index("amount")
+    told = {
+        ratio: "{:.1f} [{:.1f}, {:.1f}]".format(*sorted_by_size(changes.loc[ratio]))
+        for ratio in (math.inf, 0.0, -8.0)
+    }
+    document = (root / "docs" / "robust.md").read_text(encoding="utf-8")
+    assert f"{told[-8.0]} points more at −8 dB, {told[0.0]} at 0 dB" in document
+    assert f"{told[math.inf]} less without noise" in document
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert f"costs `robust` {told[math.inf]} points without noise" in readme
+
+
+def sorted_by_size(row):
+    """The size of a difference and the ends of its interval, in points."""
+    ends = sorted(abs(100 * float(row[name])) for name in ("low", "high"))
+    return [abs(100 * float(row["difference"])), *ends]
+
+
 def test_where_the_robust_model_fails_is_that_of_the_results(root):
     path = root / "docs" / "results" / "robust_errors.csv"
     document = (root / "docs" / "robust.md").read_text(encoding="utf-8")
