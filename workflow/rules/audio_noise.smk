@@ -1,8 +1,8 @@
 # Evaluation with noise in the audio, beside a peer.
 # takes: models, results/features/ and recordings of the scored splits, notes, results/noise/mixed/
 # makes: results/peers/, results/evaluation/audio.parquet
-# steps: score the base and the last rounds on what is heard of each piece; fit the peer's thresholds on
-#        validation, let it answer in an environment of its own, score that; put it together
+# steps: score the base and the last rounds on what is heard of each piece; fit the peer's thresholds, like
+#        the models', on validation in noise, let it answer in an environment of its own, score that; put it together
 
 
 include: "audio_noise_common.smk"
@@ -38,6 +38,7 @@ rule evaluate_in_audio:
         runtime=60,
     params:
         pieces=SOUNDING,
+        fitting=[piece["name"] for piece in FITTING if piece in SOUNDING],
         config=audio_config(config),
         code=source_digest(
             "evaluation.tables",
@@ -83,7 +84,7 @@ rule fit_peer:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
-        runtime=lambda wildcards, attempt: attempt * 90,
+        runtime=lambda wildcards, attempt: attempt * 120,
     params:
         python=PEER_PYTHON,
         script=PEER_SCRIPT,

@@ -14,8 +14,9 @@ PEER_PYTHON = (
     "python" if PEER_BY_CONDA else os.path.relpath(Path(workflow.basedir) / ".venv-peer/bin/python")
 )
 
-# Thresholds of a peer are fitted on so many pieces of validation at most, spread over all: trying
-# all pairs of thresholds takes six seconds for half a minute of music.
+# The best thresholds, of a peer and of our models, are fitted on so many pieces of validation at most,
+# spread over all: trying a peer's pairs takes six seconds for half a minute of music and each
+# ratio of noise.
 FITTING_PIECES = 20
 
 # Modules between what is heard of a piece and what is counted of it.

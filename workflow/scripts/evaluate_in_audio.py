@@ -10,6 +10,7 @@ score_in_audio(
     snakemake.input.model,
     [SoundingPiece(**piece) for piece in snakemake.params.pieces],
     snakemake.output[0],
+    fitting=snakemake.params.fitting,
     config=snakemake.params.config,
     threads=snakemake.threads,
 )

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from at4ramt.audio_noise.kinds import MIXING_RATE_HZ
 from at4ramt.audio_noise.mixing import mix_piece, mixtures
 from at4ramt.config import audio_config, mixing_config, notes_config, peer_config
 from at4ramt.errors import InputError
+from at4ramt.evaluation import in_audio
 from at4ramt.evaluation.collect import collect_table
-from at4ramt.evaluation.in_audio import SoundingPiece, score_in_audio
+from at4ramt.evaluation.in_audio import THRESHOLD_GRID, Fit, SoundingPiece, score_in_audio
 from at4ramt.evaluation.notes import NotedPiece, keras_model, score_notes
-from at4ramt.evaluation.peer_basic_pitch import best_place, stretches
+from at4ramt.evaluation.peer_basic_pitch import stretches
 from at4ramt.evaluation.peers import score_peer
 from at4ramt.evaluation.tables import (
     audio_scores,
@@ -81,7 +83,7 @@ def scored(written, demo_config):
     model = write_model(Path(folder, "model.keras"), "small", card=card)
     export_onnx(model, f"{folder}/model.onnx")
     score_in_audio(
-        f"{folder}/model.onnx", written, f"{folder}/audio.parquet",
+        f"{folder}/model.onnx", written, f"{folder}/audio.parquet", fitting=["second"],
         config=audio_config(config), threads=1,
     )  # fmt: skip
     noted = [NotedPiece(p.name, p.instrument, p.split, p.features, p.notes) for p in written]
@@ -95,7 +97,8 @@ def scored(written, demo_config):
 def test_without_noise_notes_are_those_of_the_other_table(scored):
     _, table, notes = scored
     ours = (table["noise"] == "none") & (table["system"] == "base")
-    clean = table[ours & table["criterion"].str.startswith("onset")]
+    of_both = table["criterion"].str.startswith("onset") & (table["threshold_kind"] != "best")
+    clean = table[ours & of_both]
     same = [
         "split",
         "instrument",
@@ -120,7 +123,7 @@ def test_each_condition_is_there_and_noise_changes_what_is_found(scored):
     _, table, _ = scored
     # Of two pieces, the base and the base without medians: notes without noise and in white noise.
     frames = table[table["criterion"] == "frames"]
-    assert len(frames) == 2 * 2 * 5 * 2 and len(table) == len(frames) + 2 * 2 * 3 * 2 * 3
+    assert len(frames) == 2 * 2 * 5 * 3 and len(table) == len(frames) + 2 * 2 * 3 * 3 * 3
     assert set(table.loc[table["criterion"] != "frames", "noise"]) == {"none", "white"}
     assert set(zip(table["noise"], table["snr_db"], strict=True)) == {
         ("none", np.inf),
@@ -163,6 +166,43 @@ def test_frames_are_those_of_the_network_on_the_mixture(scored, written, demo_co
         assert found["estimated"].item() == pytest.approx(answer.sum(), rel=0.01)
 
 
+def test_the_best_thresholds_are_the_best_of_models_that_have_each(
+    scored, written, demo_config, tmp_path, monkeypatch
+):
+    model_path, table, _ = scored
+    path, config = str(model_path.with_suffix(".onnx")), audio_config(made_with(demo_config))
+    stored = in_audio.load_onnx(path, demo_config["features"], threads=1)
+    tables = {}
+    for threshold in THRESHOLD_GRID:
+        own = replace(stored, card=stored.card | {"threshold_fitted": threshold})
+        monkeypatch.setattr(in_audio, "load_onnx", lambda *_, own=own, **__: own)
+        score_in_audio(path, written, str(tmp_path / "a"), fitting=[], config=config, threads=1)
+        rows = read_audio_counts(tmp_path / "a")
+        assert set(rows["threshold_kind"]) == {"default", "fitted"}
+        tables[threshold] = rows[rows["threshold_kind"] == "fitted"].drop(columns="threshold_kind")
+    best = table[table["threshold_kind"] == "best"].drop(columns="threshold_kind")
+    chosen = set()
+    for (system, criterion), rows in best.groupby(["system", "criterion"]):
+        judged_by = "onset" if criterion == "onset_offset" else criterion
+        f1 = {}
+        for threshold, counts in tables.items():
+            judged = counts[
+                (counts["system"] == system)
+                & (counts["criterion"] == judged_by)
+                & (counts["piece"] == "second")
+                & counts["noise"].isin(["none", "white"])
+            ]
+            sums = judged[["reference", "estimated", "matched"]].sum()
+            f1[threshold] = 2 * sums["matched"] / (sums["reference"] + sums["estimated"])
+        threshold = max(f1, key=f1.__getitem__)
+        chosen.add(threshold)
+        counts = tables[threshold]
+        expected = counts[(counts["system"] == system) & (counts["criterion"] == criterion)]
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), expected.reset_index(drop=True))
+    # Or any would do.
+    assert len(chosen) > 1 and THRESHOLD not in chosen
+
+
 def test_half_precision_of_the_mixtures_moves_no_score(scored, written, demo_config):
     settings = CqtSettings.from_config(demo_config["features"])
     model, _ = keras_model(str(scored[0]), demo_config["features"], threads=1)
@@ -189,7 +229,7 @@ def test_mixtures_of_other_settings_are_refused(scored, written, demo_config, tm
     with pytest.raises(InputError, match=r"first\.npz: was made with evaluation\.audio_noises"):
         score_in_audio(
             str(scored[0].with_suffix(".onnx")), written, str(tmp_path / "a"),
-            config=audio_config(other), threads=1,
+            fitting=[], config=audio_config(other), threads=1,
         )  # fmt: skip
 
 
@@ -201,7 +241,7 @@ def answered(tmp_path, written, demo_config):
     rows = []
     conditions = [("none", np.inf), *(("white", float(ratio)) for ratio in SNR_DB)]
     names = (
-        "notes_default", "notes_fitted", "note_frames_fitted", "frames_default", "frames_fitted",
+        "notes_default", "notes_best", "note_frames_best", "frames_default", "frames_best",
     )  # fmt: skip
     for piece, (noise, snr_db), answer in itertools.product(written, conditions, names):
         for pitch in (30, 57, 58, 69, 70, 93):
@@ -223,11 +263,11 @@ def test_a_peer_s_counts_are_those_found_by_hand(answered, written, tmp_path):
     assert len(counts) == 2 * 3 * 2 * 4 and set(counts["seed"]) == {-1}
     answers = {
         ("frames", "default"): "frames_default",
-        ("frames", "fitted"): "frames_fitted",
+        ("frames", "best"): "frames_best",
         ("note_frames", "default"): "notes_default",
-        ("note_frames", "fitted"): "note_frames_fitted",
+        ("note_frames", "best"): "note_frames_best",
         ("onset", "default"): "notes_default",
-        ("onset", "fitted"): "notes_fitted",
+        ("onset", "best"): "notes_best",
     }
     for row in counts[counts["criterion"] != "onset_offset"].to_dict("records"):
         answer = answers[row["criterion"], row["threshold_kind"]]
@@ -306,7 +346,7 @@ def test_models_and_peers_are_collected_and_pooled(
         collect_table([], [], collected, made_with=other, peers=[peer])
 
 
-def test_the_fitted_threshold_is_the_best_of_all():
+def test_of_equal_thresholds_the_first_is_the_best():
     random = np.random.default_rng(1)
     for _ in range(20):
         matched = random.integers(0, 50, 12)
@@ -317,7 +357,11 @@ def test_the_fitted_threshold_is_the_best_of_all():
             f1 = 2 * precision * recall / (precision + recall) if right else 0.0
             if f1 > best + 1e-12:
                 best, place = f1, row
-        assert best_place(counts) == (place, pytest.approx(best))
+        fit = Fit({"notes": range(12)})
+        for at, row in enumerate(counts.tolist()):
+            fit.add("notes", at, (row[0], 0, row[2]))
+            fit.add("notes", at, (0, row[1], 0))
+        assert fit.best() == {"notes": (place, pytest.approx(best))}
 
 
 def test_parts_of_a_long_recording_are_all_of_it_with_context(monkeypatch):

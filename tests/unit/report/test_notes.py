@@ -86,7 +86,7 @@ def test_each_noise_has_its_panels_and_its_rows(
         (table["noise"].isin(["none", "room"]))
         & (table["split"] == "test")
         & (table["criterion"] == "frames")
-        & (table["threshold_kind"] == "fitted")
+        & (table["threshold_kind"] == "best")
         & (table["system"] == "base")
     ].sort_values("snr_db", ascending=False)
     found = [

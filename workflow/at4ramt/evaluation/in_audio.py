@@ -9,7 +9,13 @@ all frames. The criteria:
 * ``onset``, ``onset_offset``: notes, as :mod:`at4ramt.evaluation.notes` matches them.
 
 Notes are formed without noise and in white noise, which the peers hear too; in other noise frames
-are counted alone. Our networks hear the transform of the mixture, which is made once for all
+are counted alone.
+
+Kinds of thresholds: ``default``; ``fitted``, a model's own, of its card; and ``best``, for frames,
+frames of notes and notes apart those with the most F1 on pieces of validation, without noise and
+in all ratios of white noise together. A peer's are fitted on the same pieces, in the same noise.
+
+Our networks hear the transform of the mixture, which is made once for all
 of them (:mod:`at4ramt.audio_noise.mixing`).
 """
 
@@ -17,7 +23,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +44,12 @@ log = logging.getLogger("at4ramt")
 
 NOTED_NOISES = ("none", "white")
 """Noise in which notes are scored, beside frames."""
+
+USES = ("frames", "note_frames", "notes")
+"""What thresholds are fitted for, each apart."""
+
+THRESHOLD_GRID = tuple(step / 20 for step in range(2, 19))
+"""Among these is the best threshold of a model."""
 
 Frames = npt.NDArray[np.bool_]
 Notes = npt.NDArray[np.void]
@@ -137,24 +149,52 @@ def rows_of(
     ]
 
 
+class Fit:
+    """Counts over pieces and conditions at each of some thresholds, for each use that they have.
+
+    The uses are ``frames``, ``note_frames`` (most F1 of frames of the notes) and ``notes``
+    (most F1 of notes by their onsets).
+    """
+
+    def __init__(self, thresholds: Mapping[str, Sequence[Any]]) -> None:
+        self._thresholds = thresholds
+        self._counts = {use: np.zeros((len(grid), 3), np.int64) for use, grid in thresholds.items()}
+
+    def add(self, use: str, place: int, counts: tuple[int, int, int]) -> None:
+        """Count what there is, was estimated, and matched, at one threshold of a use."""
+        self._counts[use][place] += counts
+
+    def best(self) -> dict[str, tuple[Any, float]]:
+        """Return for each use the threshold with the most F1, of equals the first, and that F1."""
+        found = {}
+        for use, counts in self._counts.items():
+            reference, estimated, matched = counts.T
+            f1 = 2 * matched / np.maximum(reference + estimated, 1)
+            place = int(np.argmax(f1))
+            found[use] = self._thresholds[use][place], float(f1[place])
+        return found
+
+
 def score_in_audio(
     model_path: str,
     pieces: Sequence[SoundingPiece],
     path: str,
     *,
+    fitting: Sequence[str],
     config: dict[str, Any],
     threads: int,
 ) -> None:
     """Write the counts of one model, a row a piece, condition, threshold and criterion.
 
-    Thresholds are 0.5 (``default``) and the one fitted to the model (``fitted``), for frames
-    and notes alike. The base is scored a second time as system ``offset_removed``, which hears
-    magnitudes with each frame's median taken off.
+    The default threshold is 0.5. The base is scored a second time as system ``offset_removed``,
+    which hears magnitudes with each frame's median taken off.
 
     Args:
         model_path: the model's ONNX file: dozens of conditions take a third of the time by it.
         pieces: the pieces.
         path: Parquet file to write, with the columns :data:`audio_schema`.
+        fitting: names of the pieces among them that ``best`` thresholds are fitted on; with none
+            there is no such row.
         config: what :func:`at4ramt.config.audio_config` gives.
         threads: CPU threads.
 
@@ -164,40 +204,106 @@ def score_in_audio(
     settings = CqtSettings.from_config(config["features"])
     stored = load_onnx(model_path, config["features"], threads=threads)
     model = Model(model_path, stored.card, "ONNX Runtime", stored.logits)
-    rules = {
-        kind: NoteSettings.for_features(settings, threshold, **config["transcription"])
-        for kind, threshold in (("default", 0.5), ("fitted", model.card["threshold_fitted"]))
-    }
+    rule = NoteSettings.for_features(settings, 0.5, **config["transcription"])
     arm = model.card["arm"]
     systems = [arm, "offset_removed"] if arm == "base" else [arm]
+    own = {"default": 0.5, "fitted": model.card["threshold_fitted"]}
+    thresholds = {
+        system: {kind: dict.fromkeys(USES, threshold) for kind, threshold in own.items()}
+        for system in systems
+    }
+    if fitting:
+        chosen = [piece for piece in pieces if piece.name in set(fitting)]
+        for system, best in best_thresholds(model, systems, chosen, rule, config).items():
+            thresholds[system]["best"] = best
+            log.info("%s: best thresholds %s", system, best)
     rows: list[dict[str, Any]] = []
     for piece in pieces:
         reference = read_reference(piece, settings)
-        for condition, magnitudes in heard(piece, settings, config):
-            for system in systems:
-                seen = without_median(magnitudes) if system == "offset_removed" else magnitudes
-                padded = np.pad(seen, ((model.margin_frames, model.margin_frames), (0, 0)))
-                probabilities = model.probabilities(padded)
-                about = {
-                    "system": system,
-                    "seed": model.card["seed"],
-                    "split": piece.split,
-                    "instrument": piece.instrument,
-                    "piece": piece.name,
-                    **condition,
-                }
-                for kind, rule in rules.items():
-                    active = probabilities >= np.float32(rule.threshold)
-                    counts = {"frames": count_frames(reference.frames, active)}
-                    if condition["noise"] in NOTED_NOISES:
-                        # Less than nothing has no logarithm.
-                        sound = np.maximum(seen[:, : settings.pitches * settings.bins_per_pitch], 0)
-                        notes = notes_from_probabilities(probabilities, rule, sound)
-                        counts = count_all(reference, active, notes, notes, settings)
-                    rows += rows_of(about, kind, counts)
+        for condition, system, answer in answers(model, systems, piece, config):
+            about = {
+                "system": system,
+                "seed": model.card["seed"],
+                "split": piece.split,
+                "instrument": piece.instrument,
+                "piece": piece.name,
+                **condition,
+            }
+            for kind, of_use in thresholds[system].items():
+                active = answer.frames(of_use["frames"])
+                counts = {"frames": count_frames(reference.frames, active)}
+                if condition["noise"] in NOTED_NOISES:
+                    formed = {at: answer.notes(rule, at) for at in set(of_use.values())}
+                    notes, roll_of = formed[of_use["notes"]], formed[of_use["note_frames"]]
+                    counts = count_all(reference, active, notes, roll_of, settings)
+                rows += rows_of(about, kind, counts)
         log.info("%s: %d notes", piece.name, len(reference.notes))
     table = conform(pd.DataFrame(rows), audio_schema, path)
     write_part(table, path, stored.keras_digest, config)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer to a piece: ``probabilities``, ``(frames, pitches)``, and what it heard."""
+
+    probabilities: npt.NDArray[np.floating]
+    sound: npt.NDArray[np.float32]
+
+    def frames(self, threshold: float) -> Frames:
+        """Return which cells sound."""
+        return self.probabilities >= np.float32(threshold)
+
+    def notes(self, rule: NoteSettings, threshold: float) -> Notes:
+        """Return the notes by the rule, but for its threshold."""
+        rule = replace(rule, threshold=threshold)
+        return notes_from_probabilities(self.probabilities, rule, self.sound)
+
+
+def answers(
+    model: Model, systems: Sequence[str], piece: SoundingPiece, config: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], str, Answer]]:
+    """Yield condition, system and answer for every condition of a piece.
+
+    Raises:
+        InputError: if a file is unusable or was made with other settings.
+    """
+    settings = model.features
+    for condition, magnitudes in heard(piece, settings, config):
+        for system in systems:
+            seen = without_median(magnitudes) if system == "offset_removed" else magnitudes
+            padded = np.pad(seen, ((model.margin_frames, model.margin_frames), (0, 0)))
+            # Less than nothing has no logarithm.
+            sound = np.maximum(seen[:, : settings.pitches * settings.bins_per_pitch], 0)
+            yield condition, system, Answer(model.probabilities(padded), sound)
+
+
+def best_thresholds(
+    model: Model,
+    systems: Sequence[str],
+    pieces: Sequence[SoundingPiece],
+    rule: NoteSettings,
+    config: Mapping[str, Any],
+) -> dict[str, dict[str, float]]:
+    """Return for each system and use the threshold with the most F1 in what notes are scored in."""
+    settings = model.features
+    fits = {system: Fit(dict.fromkeys(USES, THRESHOLD_GRID)) for system in systems}
+    for piece in pieces:
+        reference = read_reference(piece, settings)
+        for condition, system, answer in answers(model, systems, piece, config):
+            if condition["noise"] not in NOTED_NOISES:
+                continue
+            fit = fits[system]
+            for place, threshold in enumerate(THRESHOLD_GRID):
+                notes = notes_in_range(answer.notes(rule, threshold), settings)
+                active = answer.frames(threshold)
+                roll = rolled(notes, len(reference.frames), settings)
+                fit.add("frames", place, count_frames(reference.frames, active))
+                fit.add("note_frames", place, count_frames(reference.frames, roll))
+                fit.add("notes", place, count_notes(reference.notes, notes, "onset"))
+    return {
+        system: {use: threshold for use, (threshold, _) in fit.best().items()}
+        for system, fit in fits.items()
+    }
 
 
 def heard(

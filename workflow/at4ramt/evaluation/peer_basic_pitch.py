@@ -5,10 +5,10 @@ and multipitch estimation", ICASSP 2022; https://github.com/spotify/basic-pitch.
 its ONNX file; windows, decoding and thresholds are its own functions and defaults
 (tests/workflow/test_peers.py compares with its ``predict``).
 
-It answers each recording without noise and with, at its own thresholds and at fitted ones.
-These are chosen on validation without noise for each of three uses (notes by their onsets, frames
-of the notes, frames of its posteriors), the best of a grid; our models have one threshold for all.
-What is kept of its posteriors are the runs of frames at two thresholds.
+It answers each recording without noise and with, at its own thresholds and at the best ones of a
+grid. These are fitted as our models' are (:mod:`at4ramt.evaluation.in_audio`): for each of three
+uses, on pieces of validation, without noise and in all ratios of it together. What is kept of its
+posteriors are the runs of frames at two thresholds.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from at4ramt.audio_noise.mixing import conditions, noise_seed, noisy_audio, piec
 from at4ramt.corpus.maps import LABEL
 from at4ramt.errors import InputError
 from at4ramt.evaluation.in_audio import (
+    Fit,
     SoundingPiece,
     count_frames,
     count_notes,
@@ -213,11 +214,10 @@ def runs_of(parts: Sequence[Part], threshold: float) -> Notes:
 def fit(
     pieces: Sequence[SoundingPiece], path: str, *, config: Mapping[str, Any], threads: int
 ) -> None:
-    """Write the thresholds that suit basic-pitch best on recordings without noise, as JSON.
+    """Write the thresholds that suit basic-pitch best, as JSON.
 
-    For ``notes`` (most F1 of notes by their onsets) and ``note_frames`` (most F1 of frames of the
-    notes) they are a pair, of onsets and frames; for ``frames`` (of the posteriors) one. Counts are
-    pooled over the pieces; of equal ones the first is taken.
+    For ``notes`` and ``note_frames`` they are a pair, of onsets and frames; for ``frames`` (of the
+    posteriors) one. Counts are pooled over pieces and conditions.
 
     Args:
         pieces: those of validation.
@@ -235,33 +235,26 @@ def fit(
         )
     settings = CqtSettings.from_config(config["features"])
     model = BasicPitch(threads)
-    grid = list(itertools.product(ONSET_GRID, FRAME_GRID))
-    counts = {
-        "notes": np.zeros((len(grid), 3), np.int64),
-        "note_frames": np.zeros((len(grid), 3), np.int64),
-        "frames": np.zeros((len(POSTERIOR_GRID), 3), np.int64),
-    }
+    pairs = list(itertools.product(ONSET_GRID, FRAME_GRID))
+    fitted = Fit({"notes": pairs, "note_frames": pairs, "frames": POSTERIOR_GRID})
     for piece in pieces:
         reference = read_reference(piece, settings)
         frames = len(reference.frames)
-        with open_audio(piece.audio, piece.audio_member) as audio:
-            parts = list(model.parts(noisy_audio(audio, 0.0, None, 0)))
-        for place, (onset, frame) in enumerate(grid):
-            notes = notes_in_range(notes_of(parts, onset, frame), settings)
-            counts["notes"][place] += count_notes(reference.notes, notes, "onset")
-            roll = rolled(notes, frames, settings)
-            counts["note_frames"][place] += count_frames(reference.frames, roll)
-        for place, threshold in enumerate(POSTERIOR_GRID):
-            roll = rolled(runs_of(parts, threshold), frames, settings)
-            counts["frames"][place] += count_frames(reference.frames, roll)
-        log.info("%s: %d pairs of thresholds tried", piece.name, len(grid))
-    best = {use: best_place(table) for use, table in counts.items()}
+        for _, parts in heard_parts(model, piece, config):
+            for place, (onset, frame) in enumerate(pairs):
+                notes = notes_in_range(notes_of(parts, onset, frame), settings)
+                fitted.add("notes", place, count_notes(reference.notes, notes, "onset"))
+                roll = rolled(notes, frames, settings)
+                fitted.add("note_frames", place, count_frames(reference.frames, roll))
+            for place, threshold in enumerate(POSTERIOR_GRID):
+                roll = rolled(runs_of(parts, threshold), frames, settings)
+                fitted.add("frames", place, count_frames(reference.frames, roll))
+        log.info("%s: %d pairs of thresholds tried", piece.name, len(pairs))
+    best = fitted.best()
     write_json(
         path,
         {
-            "notes": grid[best["notes"][0]],
-            "note_frames": grid[best["note_frames"][0]],
-            "frames": POSTERIOR_GRID[best["frames"][0]],
+            **{use: threshold for use, (threshold, _) in best.items()},
             "f1": {use: f1 for use, (_, f1) in best.items()},
             "pieces": [piece.name for piece in pieces],
             "version": version(),
@@ -269,12 +262,21 @@ def fit(
     )
 
 
-def best_place(counts: npt.NDArray[np.int64]) -> tuple[int, float]:
-    """Return which row of (reference, estimated, matched) has the largest F1, and that."""
-    reference, estimated, matched = counts.T
-    f1 = 2 * matched / np.maximum(reference + estimated, 1)
-    place = int(np.argmax(f1))
-    return place, float(f1[place])
+def heard_parts(
+    model: BasicPitch, piece: SoundingPiece, config: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], list[Part]]]:
+    """Yield each condition and the posteriors of the piece in it.
+
+    Raises:
+        InputError: if the recording or its feature file is unusable.
+    """
+    evaluation = config["evaluation"]
+    seed = noise_seed(config["noise_seed"], "white", piece.name)
+    power = piece_power(piece.features)
+    for condition in conditions(evaluation["audio_noises"], evaluation["audio_snr_db"]):
+        snr_db = None if condition["noise"] == "none" else condition["snr_db"]
+        with open_audio(piece.audio, piece.audio_member) as audio:
+            yield condition, list(model.parts(noisy_audio(audio, power, snr_db, seed)))
 
 
 def version() -> str:
@@ -307,26 +309,20 @@ def answer(
         InputError: if a recording or a feature file is unusable.
     """
     thresholds = read_json(thresholds_path)
-    evaluation = config["evaluation"]
     model = BasicPitch(threads)
     tables = []
     for piece in pieces:
-        for condition in conditions(evaluation["audio_noises"], evaluation["audio_snr_db"]):
-            snr_db = None if condition["noise"] == "none" else condition["snr_db"]
-            seed = noise_seed(config["noise_seed"], "white", piece.name)
-            power = piece_power(piece.features)
-            with open_audio(piece.audio, piece.audio_member) as audio:
-                parts = list(model.parts(noisy_audio(audio, power, snr_db, seed)))
+        for condition, parts in heard_parts(model, piece, config):
             pairs = {
                 "notes_default": (ONSET_THRESHOLD, FRAME_THRESHOLD),
-                "notes_fitted": tuple(thresholds["notes"]),
-                "note_frames_fitted": tuple(thresholds["note_frames"]),
+                "notes_best": tuple(thresholds["notes"]),
+                "note_frames_best": tuple(thresholds["note_frames"]),
             }
             # Two uses may have the same thresholds.
             formed = {pair: notes_of(parts, *pair) for pair in set(pairs.values())}
             answers = {name: formed[pair] for name, pair in pairs.items()} | {
                 "frames_default": runs_of(parts, FRAME_THRESHOLD),
-                "frames_fitted": runs_of(parts, thresholds["frames"]),
+                "frames_best": runs_of(parts, thresholds["frames"]),
             }
             tables += [
                 pd.DataFrame(found).assign(piece=piece.name, answer=name, **condition)

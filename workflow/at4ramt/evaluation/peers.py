@@ -30,11 +30,7 @@ ANSWERS = {
         "note_frames": "notes_default",
         "notes": "notes_default",
     },
-    "fitted": {
-        "frames": "frames_fitted",
-        "note_frames": "note_frames_fitted",
-        "notes": "notes_fitted",
-    },
+    "best": {"frames": "frames_best", "note_frames": "note_frames_best", "notes": "notes_best"},
 }
 """By threshold kind, which answers of a peer are its frames, its notes' frames and its notes."""
 

@@ -91,7 +91,8 @@ in every noise."""
 
 AUDIO_CRITERIA = ("frames", "note_frames", "onset", "onset_offset")
 AUDIO_NOISES = ("none", "white", "pink", "brown", "hum", "babble", "room")
-AUDIO_THRESHOLD_KINDS = ("default", "fitted")
+AUDIO_THRESHOLD_KINDS = ("default", "fitted", "best")
+"""A model's own of its card is ``fitted``; :mod:`at4ramt.evaluation.in_audio` says what is best."""
 
 ARM_ORDER = ("base", "offset_removed", "mean_removed", "clean", "augmented", "fixed", "adversarial")
 """Order of the arms in tables and figures: what is free first, the paper's last."""
