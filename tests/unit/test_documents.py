@@ -18,6 +18,7 @@ RATIOS = [math.inf, 20.0, 10.0, 0.0, -8.0]
 SYSTEMS_OF_ROBUST = {
     "`robust`": "robust",
     "`base`, the same without noise": "base",
+    "`base`": "base",
     "basic-pitch": "basic_pitch",
     "basic-pitch, its notes": "basic_pitch",
 }
@@ -55,7 +56,7 @@ def test_the_table_beside_basic_pitch_is_that_of_the_results(root):
         scores = {
             (row["system"], row["criterion"], float(row["snr_db"])): 100 * float(row["f1"])
             for row in csv.DictReader(opened)
-            if row["split"] == "test_unseen_piano" and row["threshold_kind"] == "fitted"
+            if row["split"] == "test_unseen_piano" and row["threshold_kind"] == "best"
         }
     section = document[document.index("## Beside basic-pitch") :]
     frames, notes = (table_lines(section, head) for head in ("| frames | clean", "| notes, onset"))
@@ -95,7 +96,7 @@ def test_the_study_s_table_is_that_of_the_results(root):
 def scores_of_robust(root):
     """F1 by seed of each system, criterion, ratio and piano, and of both pianos together."""
     counts = pd.read_csv(root / "docs" / "results" / "robust_pianos.csv", keep_default_na=False)
-    counts = counts[counts["split"] == "test_unseen_piano"]
+    counts = counts[(counts["split"] == "test_unseen_piano") & (counts["threshold_kind"] == "best")]
     counts = pd.concat([counts, counts.assign(instrument="both")])
     keys = ["system", "criterion", "snr_db", "instrument", "seed"]
     sums = counts.groupby(keys)[["reference", "estimated", "matched"]].sum()
@@ -121,7 +122,7 @@ def test_the_readme_s_table_of_models_is_that_of_the_results(root):
     readme = (root / "README.md").read_text(encoding="utf-8")
     robust = scores_of_robust(root)
     demo = pd.read_csv(root / "docs" / "results" / "demo_systems.csv", keep_default_na=False)
-    demo = demo[(demo["split"] == "test_unseen_piano") & (demo["threshold_kind"] == "fitted")]
+    demo = demo[(demo["split"] == "test_unseen_piano") & (demo["threshold_kind"] == "best")]
     demo = demo.set_index(["system", "criterion", "snr_db"])["f1"]
     lines = table_lines(readme, "| model | clean |")
     assert len(lines) == 5
@@ -135,24 +136,37 @@ def test_the_readme_s_table_of_models_is_that_of_the_results(root):
         assert cells == [f"{value:.1f}" for value in values], name
 
 
-def test_what_hardening_brings_and_costs_is_that_of_the_results(root):
+def robust_changes(root, against, criterion):
+    """Return the differences of `robust` from another, by ratio, as documents tell them."""
     changes = pd.read_csv(root / "docs" / "results" / "robust_changes.csv", keep_default_na=False)
-    changes = changes[changes["seed"] == "all"].set_index("amount")
-    told = {
-        ratio: "{:.1f} [{:.1f}, {:.1f}]".format(*sorted_by_size(changes.loc[ratio]))
-        for ratio in (math.inf, 0.0, -8.0)
+    chosen = changes[
+        (changes["seed"] == "all")
+        & (changes["threshold_kind"] == "best")
+        & (changes["against"] == against)
+        & (changes["criterion"] == criterion)
+    ].set_index("amount")
+    assert list(chosen.index) == RATIOS
+    return {
+        ratio: "{:.1f} [{:.1f}, {:.1f}]".format(
+            *(100 * float(chosen.loc[ratio, name]) for name in ("difference", "low", "high"))
+        ).replace("-", "−")
+        for ratio in RATIOS
     }
+
+
+def test_differences_from_the_robust_model_are_those_of_the_results(root):
     document = (root / "docs" / "robust.md").read_text(encoding="utf-8")
-    assert f"{told[-8.0]} points more at −8 dB, {told[0.0]} at 0 dB" in document
-    assert f"{told[math.inf]} less without noise" in document
+    lines = table_lines(document, "| `robust` − | of |")
+    assert len(lines) == 4
+    for name, counted, *cells in lines:
+        criterion = {"frames": "frames", "notes": "onset"}[counted]
+        told = robust_changes(root, SYSTEMS_OF_ROBUST[name], criterion)
+        assert cells == [told[ratio] for ratio in RATIOS], (name, counted)
     readme = (root / "README.md").read_text(encoding="utf-8")
-    assert f"costs `robust` {told[math.inf]} points without noise" in readme
-
-
-def sorted_by_size(row):
-    """The size of a difference and the ends of its interval, in points."""
-    ends = sorted(abs(100 * float(row[name])) for name in ("low", "high"))
-    return [abs(100 * float(row["difference"])), *ends]
+    cost = robust_changes(root, "base", "frames")[math.inf]
+    assert f"changes `robust` by {cost} points without noise" in readme
+    notes = robust_changes(root, "basic_pitch", "onset")
+    assert f"by {notes[math.inf]} points without noise, {notes[10.0]} at 10 dB" in readme
 
 
 def test_where_the_robust_model_fails_is_that_of_the_results(root):
