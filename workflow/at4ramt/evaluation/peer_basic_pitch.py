@@ -51,7 +51,7 @@ MINIMUM_NOTE_MILLISECONDS = 127.7
 """The defaults of basic-pitch's ``predict``, which a test compares."""
 
 ONSET_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-FRAME_GRID = (0.15, 0.2, 0.25, 0.3, 0.4)
+FRAME_GRID = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 POSTERIOR_GRID = tuple(step / 20 for step in range(1, 20))
 
 OVERLAP_FRAMES = 30
