@@ -12,6 +12,7 @@ tables those of rounds before the last and of conditions that docs/study.md does
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -87,14 +88,22 @@ def robust_changes(audio: pd.DataFrame) -> pd.DataFrame:
     ours = audio[audio["seed"] != PEER_SEED]
     seeds = sorted(ours["seed"].unique())
     counts = held_out(pd.concat([ours, *(peers.assign(seed=seed) for seed in seeds)]))
-    others = sorted(set(counts["system"]) - {ROBUST})
     parts = []
-    for criterion in ("frames", "onset"):
-        heard = as_heard(counts[counts["criterion"] == criterion])
+    for other, criterion in itertools.product(
+        sorted(set(counts["system"]) - {ROBUST}), ("frames", "onset")
+    ):
+        # A peer has no threshold of its own card.
+        kinds = counts.loc[counts["system"] == other, "threshold_kind"].unique()
+        heard = as_heard(
+            counts[
+                counts["system"].isin([ROBUST, other])
+                & (counts["criterion"] == criterion)
+                & counts["threshold_kind"].isin(kinds)
+            ]
+        )
         part = change_table(
-            heard, [(ROBUST, other) for other in others], conditions_of(heard),
-            draws=10_000, base_seed=0,
-        )  # fmt: skip
+            heard, [(ROBUST, other)], conditions_of(heard), draws=10_000, base_seed=0
+        )
         parts.append(part.assign(criterion=criterion))
     return pd.concat(parts, ignore_index=True)
 
