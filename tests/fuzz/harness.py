@@ -57,7 +57,7 @@ class Reader:
         check: reads a case and compares what came with an independent reading.
         seeds: valid files of every kind, by name.
         drawn: files that are right in their outer form, their content drawn.
-        called: what each refusal must name: the file, or the part of the configuration.
+        called: one of these each refusal must name: the file, or the part of the configuration.
         seconds: of processor time a case may take.
         megabytes: of memory a case may take beside what the process has.
         largest: bytes of a case that the coverage-guided search may make.
@@ -67,7 +67,7 @@ class Reader:
     check: Callable[[bytes], None]
     seeds: Callable[[], dict[str, bytes]]
     drawn: Callable[[], SearchStrategy[bytes]]
-    called: str
+    called: Sequence[str]
     seconds: float = 5.0
     megabytes: int = 256
     largest: int = 1 << 16
@@ -141,7 +141,8 @@ def taken_by_one(
 
 def _check_refusal(reader: Reader, error: InputError) -> None:
     message = str(error)
-    expect(reader.called in message, f"{reader.name}: the refusal names no file: {message!r}")
+    named = any(name in message for name in reader.called)
+    expect(named, f"{reader.name}: the refusal names no file: {message!r}")
     expect(
         len(message) <= LONGEST_MESSAGE,
         f"{reader.name}: a message of {len(message)} characters: {message[:200]!r}",

@@ -111,7 +111,7 @@ def test_a_search_led_by_coverage_finds_nothing(name, tmp_path):
     ids=["crash", "hang", "memory", "no name", "control", "long", "memory taken for damage"],
 )
 def test_what_a_reader_must_not_do_is_seen(does, told):
-    reader = Reader("x", does, dict, None, called="x.wav", seconds=0.5, megabytes=64)
+    reader = Reader("x", does, dict, None, called=["x.wav"], seconds=0.5, megabytes=64)
     with pytest.raises(Finding, match=told):
         run_case(reader, b"")
 

@@ -159,4 +159,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     )
 
 
-READER = Reader("archives", check, seeds, drawn, called="maps", largest=1 << 13)
+READER = Reader("archives", check, seeds, drawn, called=["maps"], largest=1 << 13)

@@ -167,4 +167,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     )
 
 
-READER = Reader("arrays", check, seeds, drawn, called=NAME, largest=1 << 13)
+READER = Reader("arrays", check, seeds, drawn, called=[NAME], largest=1 << 13)

@@ -174,4 +174,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     )
 
 
-READER = Reader("audio", check, seeds, drawn, called=NAME, largest=1 << 13)
+READER = Reader("audio", check, seeds, drawn, called=[NAME], largest=1 << 13)

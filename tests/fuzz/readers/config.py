@@ -176,4 +176,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     return st.lists(change, min_size=1, max_size=3).map(_nested)
 
 
-READER = Reader("config", check, seeds, drawn, called="configuration", largest=1 << 12)
+READER = Reader("config", check, seeds, drawn, called=["configuration"], largest=1 << 12)

@@ -228,4 +228,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     )
 
 
-READER = Reader("midi", check, seeds, drawn, called=NAME)
+READER = Reader("midi", check, seeds, drawn, called=[NAME])

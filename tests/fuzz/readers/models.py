@@ -242,4 +242,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     )
 
 
-READER = Reader("models", check, seeds, drawn, called=NAME, megabytes=1024, largest=1 << 13)
+READER = Reader("models", check, seeds, drawn, called=[NAME], megabytes=1024, largest=1 << 13)

@@ -96,4 +96,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     )
 
 
-READER = Reader("notes", check, seeds, drawn, called=NAME)
+READER = Reader("notes", check, seeds, drawn, called=[NAME])

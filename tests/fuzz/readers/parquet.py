@@ -192,7 +192,7 @@ def drawn() -> st.SearchStrategy[bytes]:
     return wrong.map(lambda changes: features(**changes))
 
 
-READER = Reader("parquet", check, seeds, drawn, called=".parquet", megabytes=1024)
+READER = Reader("parquet", check, seeds, drawn, called=[".parquet"], megabytes=1024)
 
 # Arrow loads libraries and starts threads with the first file it reads, which are no file's doing.
 for _right in seeds().values():

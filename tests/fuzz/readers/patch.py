@@ -79,4 +79,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     )
 
 
-READER = Reader("patch", check, seeds, drawn, called=NAME)
+READER = Reader("patch", check, seeds, drawn, called=[NAME])

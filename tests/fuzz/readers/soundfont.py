@@ -124,4 +124,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     )
 
 
-READER = Reader("soundfont", check, seeds, drawn, called=NAME, megabytes=512)
+READER = Reader("soundfont", check, seeds, drawn, called=[NAME], megabytes=512)

@@ -158,4 +158,4 @@ def drawn() -> st.SearchStrategy[bytes]:
     return st.lists(st.tuples(small, small, small, _cells), min_size=1, max_size=3).map(_changed)
 
 
-READER = Reader("tables", check, seeds, drawn, called=".tsv", largest=1 << 13)
+READER = Reader("tables", check, seeds, drawn, called=[".tsv"], largest=1 << 13)

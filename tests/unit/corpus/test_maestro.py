@@ -81,6 +81,8 @@ def test_the_archive_without_audio_is_recognised(root):
         ({"split": "trian"}, r"row 3, column split: .*'trian'\. Did you mean 'train'"),
         ({"year": "last"}, r"row 3, column year: expected a year, found 'last'"),
         ({"audio_filename": " "}, r"row 3, column audio_filename: expected a value"),
+        ({"canonical_title": "\x1b[2J"}, r"row 3, .*canonical_title: found .*\\x1b\[2J', expected"),
+        ({"canonical_title": "x" * 9000}, r"row 3, columns .*canonical_title: found .*90\d\d char"),
     ],
 )
 def test_faults_are_named_with_file_and_row(root, cells, message):

@@ -70,6 +70,13 @@ def test_a_piece_with_a_problem_may_stand_in_the_sheet(tmp_path):
         ([["name", "split"], ["b", "train"]], r"row 2, column split: .*'train'.*mean 'training'"),
         ([["name", "split"], ["b", ""]], r"row 2: expected 2 cells, none of them empty"),
         ([["name", "split"], ["b", "test", "x"]], r"row 2: expected 2 cells"),
+        (
+            [["name", "instrument"], ["b", "x" * 9000]],
+            r"row 2, column instrument: found 'x{120}'… \(9000 characters\), expected the instrum",
+        ),
+        ([["name", "work"], ["b", "x" * 501]], r"row 2, column work: found .*\(501 characters\)"),
+        ([["name", "work"], ["b", "\x1b[2J"]], r"row 2, column work: found '\\x1b\[2J', expected"),
+        ([["name", "work"], ["b", "\u202ea"]], r"row 2, column work: found '\\u202ea', expected"),
     ],
 )
 def test_faults_are_named_with_file_and_row(tmp_path, rows, message):

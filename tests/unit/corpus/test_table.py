@@ -145,6 +145,7 @@ def test_an_empty_split_is_named(config):
         ("piece", "a b", r"'a b', column piece: found 'a b', expected the piece's name"),
         ("split", "train", r"column split: found 'train', expected training, validation"),
         ("work", "", r"column work: found '', expected the composition"),
+        ("instrument", "x" * 9000, r"column instrument: found 'x{120}'… \(9000 characters\), exp"),
         ("seconds", 0.0, r"column seconds: found .*0\.0.*, expected length"),
         ("tempo", 1, r"unknown column 'tempo'"),
     ],

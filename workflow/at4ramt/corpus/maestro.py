@@ -20,7 +20,7 @@ from at4ramt.corpus.layout import (
     same_name,
     split_suffix,
 )
-from at4ramt.corpus.pieces import TEST, TRAINING, VALIDATION
+from at4ramt.corpus.pieces import TEST, TRAINING, VALIDATION, cell_fault
 from at4ramt.errors import InputError, shown, suggestion, told
 from at4ramt.files import read_small
 
@@ -90,11 +90,18 @@ def find_maestro(root: str) -> tuple[list[Recording], list[LayoutProblem]]:
                 )
             )
             continue
-        title = same_name(f"{row['canonical_composer']}: {row['canonical_title']}")
+        title = " ".join(
+            same_name(f"{row['canonical_composer']}: {row['canonical_title']}").split()
+        )
+        if fault := cell_fault("work", title):
+            raise InputError(
+                f"{path}, row {number}, columns canonical_composer and canonical_title: {fault} "
+                "Mend the row."
+            )
         recordings.append(
             Recording(
                 name=name,
-                work=" ".join(title.split()),
+                work=title,
                 instrument=f"Disklavier_{row['year'].strip()}",
                 split=SPLITS[row["split"]],
                 audio=os.path.join(root, audio_there),

@@ -34,12 +34,27 @@ SHARING = frozenset({TEST, UNSEEN})
 
 
 @cache
-def _schema(table: str) -> dict[str, Any]:
+def table_schema(table: str) -> dict[str, Any]:
+    """Return what a row of a table is, from ``workflow/schemas/``."""
     import yaml
 
     with open(SCHEMAS / f"{table}.schema.yaml", encoding="utf-8") as opened:
         content: dict[str, Any] = yaml.safe_load(opened)
     return content
+
+
+@cache
+def _corpus_cell(column: str) -> re.Pattern[str]:
+    wanted = table_schema("corpus")["properties"][column]
+    return re.compile("|".join(wanted.get("enum", [wanted.get("pattern", "")])))
+
+
+def cell_fault(column: str, cell: str) -> str | None:
+    """Return what is wrong with a text in a column of every corpus's table; None if nothing is."""
+    if _corpus_cell(column).fullmatch(cell):
+        return None
+    wanted = table_schema("corpus")["properties"][column]["description"]
+    return f"found {shown(cell)}, expected {wanted}"
 
 
 # Python would also take 1_0 for ten, digits of other scripts, and nan, which no bound is above.
@@ -71,7 +86,7 @@ def read_table(path: str | Path, table: str) -> pd.DataFrame:
     """
     import jsonschema
 
-    schema = _schema(table)
+    schema = table_schema(table)
     properties: dict[str, Any] = schema["properties"]
     try:
         lines = text_lines(read_small(path))

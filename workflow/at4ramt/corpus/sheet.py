@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from at4ramt.corpus.layout import LayoutProblem, Recording, piece_names, same_name, split_suffix
-from at4ramt.corpus.pieces import SPLITS
+from at4ramt.corpus.pieces import SPLITS, cell_fault
 from at4ramt.errors import InputError, shown, suggestion, told
 from at4ramt.files import read_small
 from at4ramt.limits import MOST_ROWS
@@ -34,7 +34,8 @@ def apply_sheet(
 
     Raises:
         InputError: naming file and row: the sheet is missing, has an unknown or doubled column, a
-            name that no piece has or that stands twice, an unknown split, or an empty cell.
+            name that no piece has or that stands twice, an unknown split, an empty cell, or a
+            work or an instrument that the table of pieces cannot have.
     """
     rows = _read(path)
     by_name = {recording.name: recording for recording in recordings}
@@ -61,6 +62,9 @@ def apply_sheet(
                 f"{path}, row {number}, column split: expected one of {', '.join(SPLITS)}, found "
                 f"{shown(row['split'])}.{suggestion(row['split'], SPLITS)} Mend the cell."
             )
+        for column in ("work", "instrument"):
+            if column in row and (fault := cell_fault(column, row[column])):
+                raise InputError(f"{path}, row {number}, column {column}: {fault} Mend the cell.")
         if name in by_name:
             cells = {column: row[column] for column in COLUMNS[1:] if column in row}
             found[name] = replace(by_name[name], **cells)

@@ -7,10 +7,8 @@ tables, and opens no audio.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -18,18 +16,19 @@ import pandas as pd
 from at4ramt.corpus import folder, maestro, maps_layout, splits
 from at4ramt.corpus.layout import BRACES, LayoutProblem, Recording, piece_names
 from at4ramt.corpus.pieces import (
-    SCHEMAS,
     TEST,
     TRAINING,
     UNSEEN,
     VALIDATION,
+    cell_fault,
     read_instruments,
     read_pieces,
     read_sources,
     read_works,
+    table_schema,
 )
 from at4ramt.corpus.sheet import apply_sheet, is_sheet
-from at4ramt.errors import InputError, suggestion
+from at4ramt.errors import InputError, shown, suggestion
 
 KINDS = ("embedded", "maps", "maestro", "folder")
 COLUMNS = (
@@ -196,16 +195,6 @@ def _names(found: list[str], problems: list[LayoutProblem]) -> dict[str, str]:
     return dict(zip(own, piece_names(own), strict=True))
 
 
-@cache
-def _schema() -> dict[str, Any]:
-    import yaml
-
-    content: dict[str, Any] = yaml.safe_load(
-        (SCHEMAS / "corpus.schema.yaml").read_text(encoding="utf-8")
-    )
-    return content
-
-
 def check_table(table: pd.DataFrame) -> None:
     """Check a table of pieces against workflow/schemas/corpus.schema.yaml, column by column.
 
@@ -213,7 +202,7 @@ def check_table(table: pd.DataFrame) -> None:
         InputError: a column is missing or unknown, a name stands twice, or a cell is not what
             the schema says; with the piece.
     """
-    schema = _schema()
+    schema = table_schema("corpus")
     properties: dict[str, Any] = schema["properties"]
     for column in schema["required"]:
         if column not in table:
@@ -225,9 +214,8 @@ def check_table(table: pd.DataFrame) -> None:
             )
         wanted = properties[column]
         if wanted["type"] == "string":
-            pattern = re.compile("|".join(wanted.get("enum", [wanted.get("pattern", "")])))
             right = [
-                isinstance(cell, str) and bool(pattern.fullmatch(cell))
+                isinstance(cell, str) and cell_fault(column, cell) is None
                 for cell in table[column].tolist()
             ]
         else:
@@ -235,8 +223,9 @@ def check_table(table: pd.DataFrame) -> None:
         if not all(right):
             wrong = table.iloc[right.index(False)]
             raise InputError(
-                f"table of pieces, {wrong['piece']!r}, column {column}: found {wrong[column]!r}, "
-                f"expected {wanted['description']} Rename the file, or mend the sheet."
+                f"table of pieces, {shown(wrong['piece'])}, column {column}: found "
+                f"{shown(wrong[column])}, expected {wanted['description']} Rename the file, or "
+                "mend the sheet."
             )
     if table["piece"].duplicated().any():
         doubled = table.loc[table["piece"].duplicated().to_numpy(), "piece"].iloc[0]
