@@ -37,11 +37,11 @@ def stored_settings(features: Any) -> CqtSettings:
         raise ValueError(f"feature settings that are incomplete: {error}") from error
     for name, (least, most) in BOUNDS.items():
         value = getattr(settings, name)
-        # int() takes 37.5 for 37.
-        if not least <= value <= most or features.get(name) not in (None, value):
+        found = features.get(name)
+        # int() takes 37.5 for 37, and true for one.
+        if not least <= value <= most or found not in (None, value) or isinstance(found, bool):
             raise ValueError(
-                f"{name} is {str(features.get(name))[:40]}; expected a whole number of {least} to "
-                f"{most}"
+                f"{name} is {str(found)[:40]}; expected a whole number of {least} to {most}"
             )
     if settings.overtone_pitches > settings.margin_above_pitches:
         raise ValueError("overtone_pitches are more than margin_above_pitches")

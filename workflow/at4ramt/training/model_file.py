@@ -8,7 +8,9 @@ function of its content: archive dates are fixed.
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from at4ramt.archives import UNREADABLE, zip_content
+from at4ramt.archives import UNREADABLE, zip_content, zip_member
 from at4ramt.errors import InputError, told
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.stored_settings import stored_settings
@@ -186,17 +188,23 @@ def check_network(path: str | Path) -> None:
     """Refuse an archive that is not as :func:`save_model` writes it, before Keras opens it.
 
     Raises:
-        InputError: if it has other members, larger ones, or layers that are none of ours.
+        InputError: if it has other members, larger or damaged ones, layers that are none of ours,
+            or arrays that tell more than is there.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if other := sorted(set(names) - MEMBERS) or len(names) != len(set(names)):
                 raise ValueError(f"members that are none of ours: {other}")
-            for info in archive.infolist():
-                if info.file_size > LARGEST_CONTENT_BYTES:
-                    raise ValueError(f"{info.filename} unpacks to {info.file_size} bytes")
-            _check_classes(parse_json(zip_content(archive, CONFIG, LARGEST_JSON_BYTES)))
+            for name in names:
+                zip_member(archive, name, LARGEST_CONTENT_BYTES)
+            config = parse_json(zip_content(archive, CONFIG, LARGEST_JSON_BYTES))
+            if not isinstance(config, dict):
+                raise ValueError(f"{CONFIG} is no table")
+            _check_classes(config)
+            # Read to their end, and so compared with their checksum: where it differs, Keras does
+            # not stop but tries another way to read them.
+            _check_weights(zip_content(archive, WEIGHTS))
     except UNREADABLE as error:
         raise InputError(
             f"{path}: not a network of this workflow ({told(error)}); expected a .keras archive "
@@ -217,6 +225,28 @@ def _check_classes(part: Any) -> None:
             _check_classes(value)
 
 
+def _check_weights(content: bytes) -> None:
+    """Raise ValueError for an array larger than all of the file.
+
+    Keras takes as much memory as an array says, up to 4 GiB, before it looks for what is in it.
+    """
+    import h5py
+
+    def look(name: str, part: Any) -> None:
+        if not isinstance(part, h5py.Dataset):
+            return
+        size = math.prod(part.shape or ()) * part.dtype.itemsize
+        if size > len(content):
+            raise ValueError(f"the array {name[:60]!r} tells {size} bytes, {WEIGHTS} has fewer")
+
+    try:
+        with h5py.File(io.BytesIO(content), "r") as weights:
+            weights.visititems(look)
+    # What h5py raises of a damaged file has no base class but Exception.
+    except Exception as error:
+        raise ValueError(f"{WEIGHTS} cannot be read: {told(error)}") from error
+
+
 def _largest(value: Any) -> float:
     if isinstance(value, list):
         return max(map(_largest, value), default=0)
@@ -233,13 +263,14 @@ def check_card(path: str | Path, card: Mapping[str, Any]) -> None:
         stored_settings(card.get("features"))
         for key, most in (("frame_step", 64), ("context_frames", 1023)):
             value = card.get(key)
-            if not isinstance(value, int) or not 1 <= value <= most:
+            # To Python true is a number, one.
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
                 raise ValueError(f"{key} is {str(value)[:40]}; expected a number of 1 to {most}")
         if card["context_frames"] % 2 == 0:
             raise ValueError("context_frames is even; expected as many on either side of a frame")
-        threshold = card.get("threshold_fitted")
-        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-            raise ValueError(f"threshold_fitted is {str(threshold)[:40]}; expected one of 0 to 1")
+        value = card.get("threshold_fitted")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ValueError(f"threshold_fitted is {str(value)[:40]}; expected one of 0 to 1")
     except ValueError as error:
         raise InputError(
             f"{path}: its {CARD} does not say how the network is run ({told(error)}); expected a "

@@ -264,7 +264,7 @@ def check_graph(path: str | Path) -> None:
     try:
         data = memoryview(read_small(path, LARGEST_CONTENT_BYTES))
         digests: list[str] = []
-        written = b""
+        written: bytes | None = None
         for model_field, model_value in _fields(data):
             if model_field == MODEL_METADATA:
                 entry = dict(_fields(model_value))
@@ -287,7 +287,7 @@ def check_graph(path: str | Path) -> None:
         if len(digests) != 1:
             raise ValueError(f"{len(digests)} graphs; expected one")
         # Exports of before 0.2 do not say it.
-        if written and written != digests[0].encode():
+        if written is not None and written != digests[0].encode():
             raise ValueError("its graph is not the one that was written: the file is damaged")
     except (OSError, ValueError) as error:
         raise InputError(
