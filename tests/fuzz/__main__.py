@@ -25,6 +25,8 @@ from fuzz import READERS
 
 FOUND, NOT_FOUND = 1, 0
 LONGEST_CASE_SECONDS = 120
+PATIENCE_SECONDS = 60
+"""So much longer a search goes on that has not led to new code once: the machine is busy."""
 
 
 def main() -> int:
@@ -71,12 +73,16 @@ def main() -> int:
     counts = {True: 0, False: 0}
     started = time.monotonic()
 
+    def led() -> int:
+        # What the search keeps of its own: without coverage it keeps nothing.
+        return sum(1 for _ in kept.iterdir())
+
     def end(status: int) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         print(
             f"{reader.name}{' (drawn)' if options.drawn else ''}: {sum(counts.values())} cases in "
             f"{time.monotonic() - started:.0f} s, {counts[True]} taken, {counts[False]} refused, "
-            f"{status} findings, {peak} MB",
+            f"{status} findings, {led()} led to new code, {peak} MB",
             flush=True,
         )
         # Not sys.exit: libFuzzer would take it for a case that ends the process.
@@ -101,7 +107,8 @@ def main() -> int:
 
     def target(data: bytes) -> None:
         draw(data)
-        if time.monotonic() - started > options.seconds:
+        over = time.monotonic() - started - options.seconds
+        if over > PATIENCE_SECONDS or (over > 0 and led()):
             end(NOT_FOUND)
 
     arguments = [

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("keras_started")
 ROOT = Path(__file__).resolve().parents[2]
 CASES = 100
 SEARCH_SECONDS = 2
+WEIGHTS_CASES = 100
 # The same cases each time: what fails here fails everywhere.
 FIXED = settings(
     max_examples=CASES,
@@ -82,19 +83,29 @@ def test_a_file_of_any_content_is_taken_or_refused(name):
     assert outcomes == {True, False}
 
 
+@pytest.mark.parametrize("drawn", [(), ("--drawn",)], ids=["bytes", "choices"])
 @pytest.mark.parametrize("name", READERS)
-def test_a_search_led_by_coverage_finds_nothing(name, tmp_path):
-    command = [
-        sys.executable, "-m", "fuzz", name, "--seconds", str(SEARCH_SECONDS), "--seed", "1",
-        "--corpus", str(tmp_path / name),
-    ]  # fmt: skip
-    path = os.pathsep.join([*(str(ROOT / each) for each in ("workflow", "tests")), *sys.path[1:]])
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
-    )
-    told = re.search(r"(\d+) cases in .* 0 findings", done.stdout)
+def test_a_search_led_by_coverage_finds_nothing(name, drawn, tmp_path):
+    command = ["fuzz", name, *drawn, "--seconds", str(SEARCH_SECONDS), "--seed", "1"]
+    done = in_a_process(*command, "--corpus", str(tmp_path / name))
+    told = re.search(r"(\d+) cases in .* 0 findings, (\d+) led to new code", done.stdout)
     assert done.returncode == 0 and told, done.stdout[-3000:] + done.stderr[-3000:]
-    assert int(told[1]) > 0
+    # Unless the reader's code is watched, nothing leads to more of it.
+    assert int(told[1]) > int(told[2]) > 0
+
+
+def test_weights_that_are_damaged_are_refused_or_read_as_they_stand():
+    done = in_a_process("fuzz.weights", "--cases", str(WEIGHTS_CASES))
+    told = re.search(r"(\d+) cases, (\d+) taken, (\d+) refused", done.stdout)
+    assert done.returncode == 0 and told, done.stdout[-3000:] + done.stderr[-3000:]
+    assert int(told[2]) > 0 and int(told[3]) > 0
+
+
+def in_a_process(*module: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([*(str(ROOT / each) for each in ("workflow", "tests")), *sys.path[1:]])
+    environment = os.environ | {"PYTHONPATH": path}
+    command = [sys.executable, "-m", *module]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
