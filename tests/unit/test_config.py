@@ -166,3 +166,9 @@ def test_the_configurations_that_are_laid_over_the_demo_s_are_usable(names):
     check_config(config)
     for arm in config["rounds"]["arms"]:
         assert training_config(config, 1, arm)["rounds"]["arm"]["noise"]
+
+
+def test_the_manual_names_every_configuration():
+    manual = (ROOT / "config" / "README.md").read_text()
+    for path in (ROOT / "config").glob("*.yaml"):
+        assert f"`{path.name}`" in manual, path.name

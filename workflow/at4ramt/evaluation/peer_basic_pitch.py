@@ -43,8 +43,6 @@ from at4ramt.files import read_json, whole_file, write_json
 
 log = logging.getLogger("at4ramt")
 
-NAME = "basic_pitch"
-
 ONSET_THRESHOLD = 0.5
 FRAME_THRESHOLD = 0.3
 MINIMUM_NOTE_MILLISECONDS = 127.7

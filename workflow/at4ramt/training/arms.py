@@ -17,9 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-LEVELS = ("searched", "drawn", "maximum", "decibels")
-STARTS = ("base", "scratch")
-INPUTS = ("magnitude", "median")
 # What an arm says of itself for readers, and nothing of its training depends on.
 REPORTED = ("against", "question", "label")
 # What an arm may say in place of the section rounds.
