@@ -148,24 +148,59 @@ def test_the_manual_has_the_table_of_the_schema():
     assert key_table() in manual, "run: PYTHONPATH=workflow python -m at4ramt.config"
 
 
-@pytest.mark.parametrize(
-    "names", [["paper"], ["study"], ["robust"], ["robust", "robust_ablation"]], ids="+".join
-)
-def test_the_configurations_that_are_laid_over_the_demo_s_are_usable(names):
-    def laid(under, over):
-        return under | {
-            key: laid(under[key], value)
-            if isinstance(value, dict) and isinstance(under.get(key), dict)
-            else value
-            for key, value in over.items()
-        }
+def laid(under, over):
+    """Return a configuration with another laid over it, as Snakemake does."""
+    return under | {
+        key: laid(under[key], value)
+        if isinstance(value, dict) and isinstance(under.get(key), dict)
+        else value
+        for key, value in over.items()
+    }
 
+
+def laid_over_the_demo_s(*names):
     config = DEMO
     for name in names:
         config = laid(config, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
+    return config
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["paper"],
+        ["study"],
+        ["paper", "study", "paper_study"],
+        ["robust"],
+        ["robust", "robust_ablation"],
+    ],
+    ids="+".join,
+)
+def test_the_configurations_that_are_laid_over_the_demo_s_are_usable(names):
+    config = laid_over_the_demo_s(*names)
     check_config(config)
     for arm in config["rounds"]["arms"]:
         assert training_config(config, 1, arm)["rounds"]["arm"]["noise"]
+
+
+def test_the_study_at_the_paper_s_size_has_the_study_s_arms_and_all_else_of_the_paper_s():
+    paper, study = laid_over_the_demo_s("paper"), laid_over_the_demo_s("study")
+    both = laid_over_the_demo_s("paper", "study", "paper_study")
+    of_arms = ("arms", "evaluation")
+    assert {key: value for key, value in both.items() if key not in of_arms} == {
+        key: value | {"arms": study["rounds"]["arms"]} if key == "rounds" else value
+        for key, value in paper.items()
+        if key not in of_arms
+    }
+    assert both["evaluation"] | {"every_round_of": ["adversarial"]} == study["evaluation"]
+    for name, arm in study["arms"].items():
+        if name not in ("range_low", "range_high"):
+            assert both["arms"][name] == arm
+            continue
+        for limit in ("minimum_increase", "maximum_increase"):
+            share = arm["search"][limit] / study["rounds"]["search"][limit]
+            expected = share * paper["rounds"]["search"][limit]
+            assert both["arms"][name]["search"][limit] == pytest.approx(expected, rel=0.02)
 
 
 def test_the_manual_names_every_configuration():

@@ -112,6 +112,20 @@ def test_the_corpus_is_shown_before_anything_is_computed(checkout, kind, folder,
     assert not (run.path / "results" / "features").exists()
 
 
+@pytest.mark.parametrize(
+    ("over", "rounds"), [([], 4 * 12 * 3), (["study", "paper_study"], 23 * 12 * 3)]
+)
+def test_the_paper_s_experiment_and_its_study_can_be_planned(checkout, over, rounds):
+    write_corpus("maps", checkout.path / "MAPS")
+    paper = checkout.path / "config" / "paper.yaml"
+    paper.write_text(paper.read_text().replace("/path/to/MAPS", "MAPS"))
+    files = [f"config/{name}.yaml" for name in ("paper", *over)]
+    planned = Checkout(checkout.path, ("--cores", "2", "--configfile", *files)).planned()
+    assert planned["train_base"] == 3 and planned["train_round"] == rounds
+    # Of the recordings of the held-out pianos, which MAPS has in place of `test`.
+    assert planned["mix_noise"] == 1
+
+
 def test_every_kind_of_bad_file_is_told_in_one_run_and_can_be_excluded(checkout, tmp_path):
     root = tmp_path / "bad"
     expected = bad_folder(root)
