@@ -1,11 +1,13 @@
-"""Copy the small tables of a finished study, robust run or ablation to docs/results.
+"""Copy the small tables of a finished demo, study, robust run or ablation to docs/results.
 
+    PYTHONPATH=workflow python docs/results/copy_tables.py demo results
     PYTHONPATH=workflow python docs/results/copy_tables.py study study/results
     PYTHONPATH=workflow python docs/results/copy_tables.py robust robust/results
     PYTHONPATH=workflow python docs/results/copy_tables.py ablation robust/results
 
 Of a robust run the counts of audio.parquet are added up by piano. Of an ablation they are kept by
 piece, beside those of other seeds that are there, and each arm is compared with `brief`. Of the
+study and the demo the epochs of the base and of the paper's arm are joined to one table. Of the
 study only rows are left out: those of the splits that are not `test_unseen_piano`, and of the large
 tables those of rounds before the last and of conditions that docs/study.md does not show.
 """
@@ -13,6 +15,7 @@ tables those of rounds before the last and of conditions that docs/study.md does
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +31,8 @@ HELD_OUT = "test_unseen_piano"
 BRIEF = "brief"
 """The arm of the ablation with every ingredient; the others' names begin so."""
 ROBUST = "robust"
+EPOCHS = ["arm", "seed", "round", "epoch", "level",
+          "training_loss", "training_f1", "validation_loss", "validation_f1"]  # fmt: skip
 Cut = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -62,6 +67,23 @@ STUDY: dict[str, tuple[str, Cut]] = {
     "study_headline.csv": ("headline.csv", held_out),
     "study_levels.csv": ("levels.csv", _levels),
 }
+
+
+def _write_epochs(results: Path, path: Path) -> None:
+    """Write what each epoch of the base and of the paper's arm reached."""
+    histories = [
+        pd.read_parquet(found)
+        for pattern in ("base/seed_*", "adversarial/seed_*/round_*")
+        for found in sorted(results.glob(f"models/{pattern}.history.parquet"))
+    ]
+    pd.concat(histories)[EPOCHS].round(4).to_csv(path, index=False)
+
+
+def copy_demo(results: Path) -> None:
+    """Write the demo's tables."""
+    for name in ("headline", "comparisons", "systems"):
+        shutil.copyfile(results / "tables" / f"{name}.csv", HERE / f"demo_{name}.csv")
+    _write_epochs(results, HERE / "demo_epochs.csv")
 
 
 def copy_robust(results: Path) -> None:
@@ -153,8 +175,14 @@ def copy_study(results: Path) -> None:
         texts = pd.read_csv(results / "tables" / source, dtype=str, keep_default_na=False)
         kept = cut(pd.read_csv(results / "tables" / source, keep_default_na=False))
         texts.loc[kept.index, list(kept.columns)].to_csv(HERE / name, index=False)
+    _write_epochs(results, HERE / "study_epochs.csv")
 
 
 if __name__ == "__main__":
-    copies = {"study": copy_study, "robust": copy_robust, "ablation": copy_ablation}
+    copies = {
+        "demo": copy_demo,
+        "study": copy_study,
+        "robust": copy_robust,
+        "ablation": copy_ablation,
+    }
     copies[sys.argv[1]](Path(sys.argv[2]))
