@@ -93,6 +93,35 @@ def test_the_manual_s_programs_give_what_the_workflow_gives(tmp_path, root, expo
         np.testing.assert_allclose(found[1::2], odd, atol=1e-4)
 
 
+def test_the_manual_s_first_program_runs_the_robust_transcriber(tmp_path, root):
+    """Its archive it cannot open without our layers, as the manual says."""
+    folder = root / "models" / "robust" / "seed_1"
+    audio = np.random.default_rng(1).normal(0, 0.1, 32000).astype(np.float32)
+    soundfile.write(tmp_path / "song.wav", audio, 16000, subtype="FLOAT")
+    for suffix in (".onnx", ".keras"):
+        (tmp_path / "model").with_suffix(suffix).symlink_to(folder / f"round_01{suffix}")
+    manual = (root / "docs" / "models.md").read_text(encoding="utf-8")
+    program = re.findall(r"```python\n(.*?)```", manual, re.S)[0]
+    script = f"""{program}
+np.save("logits.npy", logits)
+import keras
+try:
+    keras.models.load_model("model.keras")
+except TypeError as error:
+    assert "Could not locate class" in str(error)
+else:
+    raise AssertionError
+"""
+    run_elsewhere(tmp_path, script)
+    model = load_onnx(folder / "round_01.onnx")
+    settings = CqtSettings.from_config(model.card["features"])
+    frames = np.abs(complex_cqt(audio, settings))[:, settings.heard]
+    half = model.card["context_frames"] // 2
+    assert half == 132 and model.card["frame_step"] == 1
+    expected = model.logits(np.pad(frames, ((half, half), (0, 0))))
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, atol=1e-4)
+
+
 def run_elsewhere(folder: Path, script: str) -> subprocess.CompletedProcess:
     """Run a script in a folder with Python's packages and without ours; it must succeed."""
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
