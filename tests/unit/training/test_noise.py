@@ -103,6 +103,18 @@ def test_gaussian_noise_is_gaussian_and_rectified_noise_its_absolute_value():
     np.testing.assert_array_equal(rectified, np.abs(drawn))
 
 
+def test_white_noise_along_the_bins_is_gaussian_noise_made_otherwise():
+    white, gaussian = (
+        unit_noise(kind, SEED, np.arange(2000), 168).astype(np.float64)
+        for kind in ("white", "gaussian")
+    )
+    assert stats.ks_2samp(white.ravel()[::7], gaussian.ravel()[::7]).pvalue > 1e-3
+    for drawn in (white, gaussian):
+        for lag in (1, 2, 3, 16):
+            correlation = np.mean(drawn[:, :-lag] * drawn[:, lag:]) * 3
+            assert abs(correlation) < 5 / np.sqrt(drawn.size)
+
+
 @pytest.mark.parametrize(("kind", "exponent"), COLOURS.items())
 def test_the_power_of_coloured_noise_falls_along_the_bins_as_its_colour_says(kind, exponent):
     drawn = unit_noise(kind, SEED, np.arange(4000), 168).astype(np.float64)
