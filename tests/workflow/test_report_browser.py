@@ -30,7 +30,7 @@ RESULTS = {
     "2 Noisy evaluation": 7,
     "3 Training": 5,
     "4 Transcription": 9,
-    "5 Study": 10,
+    "5 Study": 11,
     "6 Data": 4,
     "7 Provenance": 4,
 }

@@ -45,6 +45,15 @@ if config["evaluation"]["octaves_level"] is not None:
         ),
         "octaves_csv": "results/tables/study_octaves.csv",
     }
+if config["evaluation"]["audio_noises"] and config["evaluation"]["audio_snr_db"]:
+    STUDIED |= {
+        "recordings": shown(
+            "results/figures/study_recordings.svg",
+            STUDY,
+            "5.8 Noise in the audio",
+            "study_recordings",
+        ),
+    }
 if len(SEARCHED) > 1:
     STUDIED |= {
         "search_levels": shown(
@@ -111,7 +120,12 @@ rule plot_study:
     params:
         config=sections("arms", "features", "rounds", "evaluation", "seeds"),
         code=source_digest(
-            *SCORE_MODULES, "evaluation.study_tables", "report.study", "report.summary"
+            *SCORE_MODULES,
+            "evaluation.study_tables",
+            "report.answers",
+            "report.parameters",
+            "report.study",
+            "report.summary",
         ),
     script:
         "../scripts/plot_study.py"
@@ -156,7 +170,12 @@ rule plot_parameters:
     params:
         config=sections("arms", "rounds", "evaluation", "seeds"),
         code=source_digest(
-            *STYLE_MODULES, "evaluation.parameters", "report.parameters", "report.study"
+            *STYLE_MODULES,
+            "evaluation.parameters",
+            "report.answers",
+            "report.parameters",
+            "report.study",
+            "report.summary",
         ),
     script:
         "../scripts/plot_parameters.py"

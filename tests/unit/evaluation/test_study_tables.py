@@ -217,6 +217,7 @@ def test_levels_are_those_of_arms_that_search_once_a_round() -> None:
             "round": [2, 1, 1, 1],
             "level": [0.2, 0.1, 0.1, 0.34],
             "search_status": "in_range",
+            "snr_audio_db": -20.0,
             "instrument": ["A", "A", "B", "A"],
         }
     )

@@ -62,6 +62,7 @@ CONFIG: dict[str, Any] = {
             "maximum_increase": 0.2,
             "start_level": 0.02,
             "factor": 1.4,
+            "cap_level": 2.0,
             "evaluations": 40,
         },
     },
@@ -590,7 +591,10 @@ def _write_benchmarks(root: Path) -> None:
 
 
 def levels_table() -> pd.DataFrame:
-    """Return the level and four signal-to-noise columns, by round, split and piano."""
+    """Return the level and the signal-to-noise columns, by round, split and piano.
+
+    The arm ``acoustic`` has noise in the audio.
+    """
     rows = []
     pairs = pieces_table()[["split", "instrument"]].drop_duplicates()
     for number in range(1, ROUNDS + 1):
@@ -613,7 +617,10 @@ def levels_table() -> pd.DataFrame:
                     "snr_power_centred_db": 10 * np.log10(4 * mean**2 / (level**2 / 12)),
                 }
             )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows).assign(snr_audio_db=np.nan)
+    heard = table.assign(arm="acoustic", level=8.0, snr_audio_db=-18.0618)
+    heard[[name for name in table if name.startswith("snr_") and name != "snr_audio_db"]] = np.nan
+    return pd.concat([table, heard], ignore_index=True)
 
 
 def study_config() -> dict[str, Any]:
@@ -667,7 +674,7 @@ def study_scores() -> pd.DataFrame:
 
 def study_audio() -> pd.DataFrame:
     """Return counts in the audio's noise of the study's arms and of a peer."""
-    conditions = [("none", np.inf, 0), ("white", 0.0, 60), ("white", -8.0, 200)]
+    conditions = [("none", np.inf, 0), ("white", 0.0, 60), ("white", -8.0, 200), ("hum", 0.0, -40)]
     rows = []
     for arm, seed, (noise, ratio, damage), split, (place, work), kind in itertools.product(
         ["base", *STUDY_ARMS, "basic_pitch"],
@@ -696,6 +703,8 @@ def study_levels() -> pd.DataFrame:
         for seed, number, piano in itertools.product(STUDY_SEEDS, range(1, ROUNDS + 1), "AB")
     ]
     table = pd.DataFrame(rows, columns=["arm", "seed", "round", "level", "instrument"])
+    ratio = -20 * np.log10(table["level"])
+    table["snr_audio_db"] = ratio.where(table["arm"] == "acoustic")
     return table.assign(search_status="in_range", split="test")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -135,16 +136,16 @@ def test_parameters_are_quoted_with_their_ratio() -> None:
         "arm": "adversarial", "against": "base", "response_arm": 0.06, "response_against": 0.14,
         "difference": -0.08, "low": -0.1, "high": -0.05, "filters": 24,
     }  # fmt: skip
-    said = answers.answer_parameters(distances, pd.DataFrame([difference]), "adversarial")
+    said = answers.answer_distances(distances, "adversarial")
     assert "first 0.10, last 0.30. last moved most." in said[0]
     assert "is 2.00 (first) to 3.00 (last) times as far" in said[2]
-    assert said[3] == (
+    assert answers.answer_responses(pd.DataFrame([difference]), "adversarial") == [
         "The last adversarial round, compared with the base: a constant offset of the input moves "
         "the first filters less (0.060 against 0.140; 95 % interval of the difference over 24 "
         "filters −0.100 to −0.050)."
-    )
+    ]
     unseen = pd.DataFrame([difference | {"high": 0.01}])
-    assert "no difference seen" in answers.answer_parameters(distances, unseen, "adversarial")[3]
+    assert "no difference seen" in answers.answer_responses(unseen, "adversarial")[0]
 
 
 def test_last_levels_are_geometric_means() -> None:
@@ -154,8 +155,82 @@ def test_last_levels_are_geometric_means() -> None:
             "seed": [0, 1, 0],
             "round": 12,
             "level": [0.1, 0.4, 2.0],
+            "snr_audio_db": float("nan"),
         }
     )
-    (said,) = answers.answer_levels(levels, ARMS)
+    (said,) = answers.answer_levels(levels, ARMS, 3.0)
     assert said == "Levels of the last round: adversarial (paper): 0.2 (0.1 to 0.4); literal: 2."
-    assert answers.answer_levels(levels[levels["arm"] == "literal"], ARMS) == []
+    (said,) = answers.answer_levels(levels, ARMS, 2.0)
+    assert said.endswith("literal: 2, at the cap in 1 of 1 seeds.")
+    own = {"adversarial": {}, "literal": {"search": {"cap_level": 2.5}}}
+    assert answers.answer_levels(levels, own, 0.4)[0].endswith(
+        "adversarial (paper): 0.2 (0.1 to 0.4), at the cap in 1 of 2 seeds; literal: 2."
+    )
+    heard = levels.assign(snr_audio_db=-20 * np.log10(levels["level"]))
+    assert "0.2 (0.1 to 0.4), which is 20.0 to 8.0 dB" in answers.answer_levels(heard, ARMS, 3.0)[0]
+    assert answers.answer_levels(levels[levels["arm"] == "literal"], ARMS, 3.0) == []
+
+
+def test_answers_above_a_figure_tell_arms_by_how_they_came_out() -> None:
+    other = replace(ONE, arm="lonely", difference=0.004, low=-0.01, high=0.02)
+    half = replace(ONE, threshold_kind="half")
+    arms = ARMS | {"lonely": {"question": "schedule"}}
+    asked = ["schedule", "noise"]
+    assert answers.short_answers(
+        [ONE, other, NOISY, half], arms, asked, kind="fitted", ends=True
+    ) == [
+        answers.ASKED["schedule"],
+        "Compared with 'adversarial (paper)'. Clean input: worse 'literal' (−0.020 [−0.030, "
+        "−0.010]); no difference seen 'lonely' (+0.004 [−0.010, +0.020]). White noise in the "
+        "audio, −8 dB: no difference seen 'literal' (+0.010 [−0.010, +0.030]).",
+    ]
+    (_, said) = answers.short_answers([half], arms, asked, kind="half", ends=False)
+    assert said == "Compared with 'adversarial (paper)'. Clean input: worse 'literal' (−0.020)."
+    assert answers.short_answers([half], arms, asked, kind="fitted", ends=True) == []
+
+
+def heard(
+    noise: str, ratio: float, low: float, high: float, kind: str = "fitted"
+) -> answers.Change:
+    """A difference in noise in the audio, in the middle of its interval."""
+    middle = (low + high) / 2
+    condition = ("audio", noise, ratio)
+    return replace(
+        ONE, condition=condition, low=low, high=high, difference=middle, by_seed=(middle,),
+        threshold_kind=kind,
+    )  # fmt: skip
+
+
+def test_noise_in_the_audio_is_told_by_kind_and_ratio() -> None:
+    fitted = [
+        heard("none", float("inf"), -0.04, -0.02),
+        heard("white", 24, -0.05, -0.03),
+        heard("white", 0, -0.01, 0.03),
+        heard("white", -6, 0.1, 0.2),
+        heard("white", -8, 0.2, 0.3),
+        heard("room", 24, -0.05, -0.03),
+        heard("room", 0, -0.06, -0.04),
+    ]
+    (said,) = answers.answer_recordings(fitted, other=None)
+    assert said == (
+        "The arm 'literal', compared with the last adversarial round, at the fitted threshold: "
+        "without noise worse by 0.030; in white noise better at −6, −8 dB by 0.150 to 0.250, worse "
+        "at 24 dB by 0.040, no difference seen at 0 dB; in a room worse at every ratio by 0.040 to "
+        "0.050."
+    )
+    half = [replace(one, threshold_kind="half") for one in fitted]
+    (said,) = answers.answer_recordings([*fitted, *half])
+    assert said.endswith("The verdicts at threshold 0.5 are the same.")
+    half[-1] = heard("room", 0, -0.01, 0.01, "half")
+    (said,) = answers.answer_recordings([*fitted, *half])
+    assert said.endswith(
+        "Otherwise at threshold 0.5: in a room worse at 24 dB by 0.040, no difference seen at 0 dB."
+    )
+    torn = replace(fitted[3], by_seed=(0.3, -0.1))
+    (said,) = answers.answer_recordings([torn], other=None)
+    assert said.endswith("better at −6 dB by 0.150, though not always in every seed.")
+    assert answers.answer_recordings([]) == [answers.ABSENT]
+    table = answers.ratio_table([*fitted, *half])
+    assert table["noise"].tolist() == ["clean", "white", "room"]
+    assert table["−8 dB"].tolist()[1] == "+0.250 [+0.200, +0.300]"
+    assert table["clean"].tolist()[0] == "−0.030 [−0.040, −0.020]"

@@ -65,6 +65,7 @@ STUDY_OUTPUTS = {
         "octaves.svg",
         "octaves_csv.csv",
         "search_levels.svg",
+        "recordings.svg",
         "recordings_csv.csv",
         "relations_csv.csv",
     ],
@@ -189,7 +190,7 @@ def test_the_study_s_outputs(
 
     monkeypatch.setattr(style, "save_figure", checked)
     made = draw_study(study_run, study_config, tmp_path)
-    assert len(drawn) == sum(path.suffix == ".svg" for path in made.values()) == 8
+    assert len(drawn) == sum(path.suffix == ".svg" for path in made.values()) == 9
     assert plt.get_fignums() == []
     for path in made.values():
         if path.suffix == ".csv":
@@ -221,7 +222,8 @@ def test_a_run_without_further_noises_has_the_rest_of_the_study(
     study_config["rounds"]["arms"] = list(arms)
     study_config["evaluation"] |= {"noises": [], "octaves_level": None}
     left_out = ("transfer_fitted", "transfer_half", "transfer_csv", "octaves", "octaves_csv")
-    made = draw_study(sources, study_config, tmp_path, (*left_out, "search_levels"))
+    left_out += ("recordings", "search_levels")
+    made = draw_study(sources, study_config, tmp_path, left_out)
     page = made["page"].read_text()
     assert page.count("Not part of this run") == 8
     assert "Levels of the last round" not in page

@@ -75,6 +75,18 @@ def test_other_kinds_of_noise_are_left_out(evaluation: Path) -> None:
     assert len(kept) == len(scores)
 
 
+def test_levels_of_noise_in_the_audio_are_told_in_decibels(
+    made_up_run: Path, tmp_path: Path
+) -> None:
+    levels = pd.read_csv(made_up_run / "results/tables/levels.csv")
+    noisy.write_levels_page(levels, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    # Once a round, not once a piano.
+    assert page.count(">8.0000<") == page.count(">-18.1<") == levels["round"].nunique()
+    noisy.write_levels_page(levels[levels["arm"] == "adversarial"], tmp_path / "page.html")
+    assert "noise in the audio" not in (tmp_path / "page.html").read_text()
+
+
 def test_nearest_levels() -> None:
     assert noisy.nearest_levels([0.0, 0.05, 0.2, 0.5], [0.0, 0.1, 0.34]) == [0.0, 0.05, 0.2]
     assert noisy.nearest_levels([0.0, 0.3], [0.0, 0.1, 0.34]) == [0.0, 0.3]
@@ -97,5 +109,10 @@ def test_of_many_arms_the_standard_ones_are_drawn() -> None:
     assert noisy.drawn_arms(few) == ["base", "clean", "adversarial", "literal"]
     many = [*few, "offset_removed", "mean_removed", *(f"a{number}" for number in range(9))]
     assert noisy.drawn_arms(many) == ["base", "offset_removed", "clean", "adversarial"]
+    also = noisy.acoustic_arms({"a3": {"noise": "audio_white"}, "a4": {"noise": "uniform"}})
+    assert noisy.drawn_arms(many, also) == [
+        "base", "offset_removed", "clean", "adversarial", "a3",
+    ]  # fmt: skip
+    assert len(noisy.drawn_arms(many, many)) == noisy.MOST_ARMS
     others = ["base", *(f"a{number}" for number in range(9))]
     assert noisy.drawn_arms(others) == ["base", *(f"a{number}" for number in range(7))]

@@ -45,9 +45,10 @@ def test_the_matrix_has_one_column_a_noise_nearest_to_what_is_wanted(counts: pd.
         ("magnitudes", "pink", 0.34),
         ("audio", "none", math.inf),
         ("audio", "white", 0.0),
+        ("audio", "hum", 0.0),
     ]
     assert study.matrix_conditions(counts, 0.1, -9.0)[1] == ("magnitudes", "uniform", 0.1)
-    assert study.matrix_conditions(counts, 0.1, -9.0)[-1] == ("audio", "white", -8.0)
+    assert study.matrix_conditions(counts, 0.1, -9.0)[-2] == ("audio", "white", -8.0)
 
 
 def test_the_main_conditions_are_those_that_were_scored(counts: pd.DataFrame) -> None:
@@ -56,7 +57,17 @@ def test_the_main_conditions_are_those_that_were_scored(counts: pd.DataFrame) ->
     assert study.main_conditions(counts, 0.34) == [study.CLEAN, uniform, *audio]
     louder = counts[counts["amount"] != -8.0]
     assert study.main_conditions(louder, 0.34) == [study.CLEAN, uniform, audio[0]]
-    assert study.recording_conditions(louder) == [("audio", "none", math.inf), audio[0]]
+
+
+def test_recordings_are_compared_in_every_noise_and_ratio_that_was_scored(
+    counts: pd.DataFrame,
+) -> None:
+    assert study.recording_conditions(counts) == [
+        ("audio", "none", math.inf),
+        ("audio", "white", 0.0),
+        ("audio", "white", -8.0),
+        ("audio", "hum", 0.0),
+    ]
 
 
 def test_arms_are_grouped_by_the_noise_they_were_trained_on(study_config: dict[str, Any]) -> None:
@@ -83,7 +94,59 @@ def test_recordings_compare_standard_and_acoustic_arms_with_the_base(
         ("adversarial", "base"),
         ("acoustic", "base"),
         ("adversarial", "clean"),
+        ("acoustic", "adversarial"),
     ]
+
+
+def test_what_needs_no_noise_is_compared_with_noise_too() -> None:
+    arms = {
+        "adversarial": {"noise": "uniform"},
+        "clean": {"noise": "none"},
+        "regularised": {"noise": "none", "against": "clean"},
+        "median_trained": {"noise": "none", "against": "clean", "input": "median"},
+    }
+    present = ["base", "offset_removed", *arms]
+    assert study.further_pairs(present, arms, "adversarial") == [
+        ("offset_removed", "adversarial"),
+        ("regularised", "adversarial"),
+        ("median_trained", "adversarial"),
+        ("median_trained", "offset_removed"),
+    ]
+    assert study.further_pairs(["base", "offset_removed"], {}, "base") == []
+    assert study.further_pairs(["offset_removed", "clean"], arms, "clean") == [
+        ("offset_removed", "clean")
+    ]
+
+
+def test_a_panel_a_noise_shows_the_differences_over_the_ratio(
+    counts: pd.DataFrame,
+    study_config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    style.start_figures(study_config["arms"])
+    pairs = [("adversarial", "base"), ("acoustic", "adversarial")]
+    table = study_tables.change_table(
+        counts, pairs, study.recording_conditions(counts), draws=50, base_seed=0
+    )
+    drawn = []
+    monkeypatch.setattr(style, "save_figure", lambda figure, path: drawn.append(figure))
+    shown = {"split": "test", "kind": "fitted", "said": ["It does."]}
+    study.plot_recordings(table, tmp_path / "a.svg", **shown)
+    (figure,) = drawn
+    white, hum = figure.axes[:2]
+    assert [axes.get_title() for axes in figure.axes] == ["white", "hum"] * 2
+    # Clean, 0 and −8 dB; half of the noise's damage is left, and 40 thousandths are its cost.
+    (line,) = [line for line in white.get_lines() if len(line.get_xdata()) == 3]
+    assert line.get_ydata() == pytest.approx([-0.04, -0.01, 0.06])
+    assert [mark.get_text() for mark in white.get_xticklabels()] == ["clean", "0", "−8"]
+    (line,) = [line for line in hum.get_lines() if line.get_color() != "black"]
+    assert line.get_ydata() == pytest.approx([-0.04, -0.06])
+    plt.close(figure)
+    assert figure.get_suptitle().startswith("It does.")
+    monkeypatch.undo()
+    study.plot_recordings(table[table["noise"] == "none"], tmp_path / "b.svg", **shown)
+    assert (tmp_path / "b.svg").read_text().count("<path") > 10
 
 
 def test_octaves_are_named_by_their_pitches() -> None:

@@ -130,3 +130,32 @@ def test_page_needs_nothing_else(tmp_path: Path) -> None:
     assert "<title>T &amp; t</title>" in text and "<li>y</li>" in text
     for forbidden in ("<script", "src=", "http:", "https:", "@import", "url("):
         assert forbidden not in text
+
+
+def test_sentences_stand_above_the_panels_within_the_figure() -> None:
+    style.start_figures()
+    figure, axes = plt.subplots(figsize=(6, 3))
+    axes.plot([0, 1], [0, 1])
+    sentence = "What training moves, and $how$ far: 0.344 [−0.412, −0.291], WWW 'adversarial'. " * 9
+    style.say_above(figure, ["Does it help?", sentence], "test works")
+    figure.draw_without_rendering()
+    text = figure._suptitle.get_window_extent()
+    assert text.x0 >= 0 and text.x1 <= figure.bbox.x1 and text.y1 <= figure.bbox.y1
+    assert axes.get_tightbbox().y1 < text.y0
+    assert figure.get_suptitle().splitlines()[-2:] == ["", "test works"]
+    # The panel keeps its height.
+    assert axes.get_window_extent().height > 0.75 * 3 * figure.dpi
+    plt.close(figure)
+
+
+def test_a_legend_of_long_labels_fits_a_narrow_figure() -> None:
+    style.start_figures()
+    for width in (5.3, 10.6):
+        figure, axes = plt.subplots(figsize=(width, 4))
+        for number in range(8):
+            axes.plot([0, 1], [0, number], label=f"adversarial, white noise in the audio, {number}")
+        style.shared_legend(figure, axes)
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+        plt.close(figure)

@@ -289,12 +289,13 @@ def _lost(rows: pd.DataFrame, column: str, *, draws: int, base_seed: int) -> pd.
 
 
 def searched_levels(levels: pd.DataFrame, arms: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the level found in each round: columns arm, seed, round, level, search_status.
+    """Return the level found in each round.
 
-    ``levels`` is levels.csv, which repeats them for every piano; of ``arms``, the config's
-    table, those whose level is searched are kept.
+    Columns: arm, seed, round, level, search_status, and ``snr_audio_db``, what the level is as a
+    ratio in the audio, NaN for noise on magnitudes. ``levels`` is levels.csv, which repeats them
+    for every piano; of ``arms``, the config's table, those whose level is searched are kept.
     """
     searched = [arm for arm, row in arms.items() if row.get("level") == "searched"]
-    columns = ["arm", "seed", "round", "level", "search_status"]
+    columns = ["arm", "seed", "round", "level", "search_status", "snr_audio_db"]
     chosen = levels.loc[levels["arm"].isin(searched), columns].drop_duplicates()
     return chosen.sort_values(["arm", "seed", "round"], ignore_index=True)

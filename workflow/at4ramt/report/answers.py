@@ -17,8 +17,9 @@ from at4ramt.evaluation.parameters import BASES
 from at4ramt.evaluation.study_tables import RELATIONS
 from at4ramt.report import style
 from at4ramt.report.parameters import BASES_LABEL, last_distances
-from at4ramt.report.study import CLEAN, Arms, Condition, condition_label
+from at4ramt.report.study import CLEAN, Arms, Condition, condition_label, noise_label
 from at4ramt.report.summary import Comparison, arm_words, describe, describe_shortly, signed
+from at4ramt.report.systems import ratio_label
 
 ABSENT = "Not part of this run: nothing is said about it."
 ASKED = {
@@ -37,6 +38,14 @@ ASKED = {
 PARAMETERS = "What does training on noise do to the parameters?"
 FREQUENCY = "Is the effect local in frequency?"
 RECORDINGS = "Does hardening help against noise in the audio?"
+
+
+VERDICTS = {
+    "better": "better",
+    "worse": "worse",
+    "none seen": "no difference seen",
+    "no interval": "one piece only, so no interval:",
+}
 
 
 @dataclass(frozen=True)
@@ -146,18 +155,61 @@ def answer_changes(
     return {question: said or [ABSENT] for question, said in answers.items()}
 
 
+def _with_interval(one: Change, *, ends: bool = True) -> str:
+    """Return a difference with the ends of its interval, where it has one and they are wanted."""
+    if not (ends and np.isfinite(one.low)):
+        return signed(one.difference)
+    return f"{signed(one.difference)} [{signed(one.low)}, {signed(one.high)}]"
+
+
+def short_answers(
+    changes: Sequence[Change], arms: Arms, questions: Sequence[str], *, kind: str, ends: bool
+) -> list[str]:
+    """Return each question that has arms, then its answer, to stand above a figure.
+
+    For every arm that others are compared with, and in every condition, the arms are told by
+    how they came out; with the ends of the intervals where the figure does not draw them.
+    """
+    answers: list[str] = []
+    for question in questions:
+        groups: dict[str, dict[Condition, list[Change]]] = {}
+        for one in changes:
+            asked = str(arms[one.arm].get("question", "other"))
+            if one.threshold_kind == kind and asked == question:
+                of_reference = groups.setdefault(one.reference, {})
+                of_reference.setdefault(one.condition, []).append(one)
+        answers += [ASKED[question]] if groups else []
+        for reference, conditions in groups.items():
+            told = [f"Compared with '{style.arm_style(reference).label}'."]
+            told += [
+                f"{_capital(_in_words(condition))}: {_by_verdict(group, ends=ends)}."
+                for condition, group in conditions.items()
+            ]
+            answers.append(" ".join(told))
+    return answers
+
+
+def _by_verdict(group: Sequence[Change], *, ends: bool) -> str:
+    """Return arms and differences in one condition, those that came out alike together."""
+    found = []
+    for verdict, words in VERDICTS.items():
+        names = [
+            f"'{style.arm_style(one.arm).label}' ({_with_interval(one, ends=ends)}{_hedge(one)})"
+            for one in group
+            if one.verdict == verdict
+        ]
+        found += [f"{words} {', '.join(names)}"] if names else []
+    return "; ".join(found)
+
+
 def _spread(row: Mapping[str, float]) -> str:
     if row["seeds"] == 1:
         return f"{row['mean']:.2f}"
     return f"{row['mean']:.2f} ({row['min']:.2f} to {row['max']:.2f})"
 
 
-def answer_parameters(distances: pd.DataFrame, differences: pd.DataFrame, lead: str) -> list[str]:
-    """Return what training did to the parameters.
-
-    ``distances`` is the table of ``measure_parameters``, ``differences`` that of
-    ``response_differences``.
-    """
+def answer_distances(distances: pd.DataFrame, lead: str) -> list[str]:
+    """Return how far training moved the layers; ``distances`` is ``measure_parameters``' table."""
     table = last_distances(distances)
     several = int(table["seeds"].max()) > 1 if len(table) else False
     sentences = []
@@ -188,10 +240,17 @@ def answer_parameters(distances: pd.DataFrame, differences: pd.DataFrame, lead: 
             f"For scale: bases of two seeds are {among['mean'].min():.2f} to "
             f"{among['mean'].max():.2f} apart in the same units."
         )
-    for row in differences.to_dict("records"):
-        if (row["arm"], row["against"]) in ((lead, "base"), ("clean", "base"), (lead, "clean")):
-            sentences.append(_response_sentence(row))
     return sentences
+
+
+def answer_responses(differences: pd.DataFrame, lead: str) -> list[str]:
+    """Return how far an offset moves the first filters, from ``response_differences``' table."""
+    told = ((lead, "base"), ("clean", "base"), (lead, "clean"))
+    return [
+        _response_sentence(row)
+        for row in differences.to_dict("records")
+        if (row["arm"], row["against"]) in told
+    ]
 
 
 def _response_sentence(row: Mapping[str, float | str]) -> str:
@@ -276,22 +335,97 @@ def distance_table(distances: pd.DataFrame, lead: str) -> pd.DataFrame:
     return wide.reset_index(drop=True).assign(arm=names)[["arm", *wide.columns]]
 
 
-def answer_recordings(changes: Sequence[Change]) -> list[str]:
-    """Return what training gains in noise in the audio; ``changes`` are those of audio alone."""
-    pairs: dict[tuple[str, str], list[Change]] = {}
+def _in_noise(changes: Sequence[Change]) -> str:
+    """Return at which ratios of one noise in the audio a pair of arms differ, and by how much."""
+    noise = changes[0].condition[1]
+    told = []
+    for verdict, words in VERDICTS.items():
+        chosen = [one for one in changes if one.verdict == verdict]
+        if not chosen:
+            continue
+        ratios = f"at {', '.join(ratio_label(one.condition[2]) for one in chosen)} dB"
+        if len(chosen) == len(changes) > 1:
+            ratios = "at every ratio"
+        by = ""
+        if verdict in ("better", "worse"):
+            sizes = [abs(one.difference) for one in chosen]
+            by = " by " + " to ".join(dict.fromkeys(f"{f(sizes):.3f}" for f in (min, max)))
+        if any(one.seeds_disagree for one in chosen):
+            by += ", though not always in every seed"
+        told.append(words + ("" if noise == "none" else f" {ratios}") + by)
+    where = {"none": "without noise", "room": "in a room", "hum": "in hum", "babble": "in babble"}
+    return f"{where.get(noise, f'in {noise_label(noise)} noise')} {', '.join(told)}"
+
+
+def answer_recordings(
+    changes: Sequence[Change], *, kind: str = "fitted", other: str | None = "half"
+) -> list[str]:
+    """Return what training gains in noise in the audio, at which ratios of which noise.
+
+    ``changes`` are those of audio alone. Where the threshold ``other`` has another verdict, what
+    it gives is told too.
+    """
+    words = {"fitted": "at the fitted threshold", "half": "at threshold 0.5"}
+    pairs: dict[tuple[str, str], dict[str, dict[str, list[Change]]]] = {}
     for one in changes:
-        pairs.setdefault((one.arm, one.reference), []).append(one)
-    return [change_sentence(group) for group in pairs.values()] or [ABSENT]
+        of_pair = pairs.setdefault((one.arm, one.reference), {"fitted": {}, "half": {}})
+        of_pair[one.threshold_kind].setdefault(one.condition[1], []).append(one)
+    sentences = []
+    for (arm, reference), of_kind in pairs.items():
+        told = "; ".join(_in_noise(group) for group in of_kind[kind].values())
+        sentence = f"{arm_words(arm)}, compared with {arm_words(reference)}, {words[kind]}: {told}."
+        if other is not None:
+            differing = [
+                _in_noise(group)
+                for noise, group in of_kind[other].items()
+                if [one.verdict for one in group]
+                != [one.verdict for one in of_kind[kind].get(noise, [])]
+            ]
+            if differing:
+                sentence += f" Otherwise {words[other]}: {'; '.join(differing)}."
+            else:
+                sentence += f" The verdicts {words[other]} are the same."
+        sentences.append(_capital(sentence))
+    return sentences or [ABSENT]
 
 
-def answer_levels(levels: pd.DataFrame, arms: Arms) -> list[str]:
-    """Return the level that each arm ends at; ``levels`` is that of ``searched_levels``."""
+def ratio_table(changes: Sequence[Change], kind: str = "fitted") -> pd.DataFrame:
+    """Return the differences in noise in the audio: a row a pair and noise, a column a ratio."""
+    rows: dict[tuple[str, str, str], dict[str, str]] = {}
+    for one in changes:
+        _, noise, ratio = one.condition
+        if one.threshold_kind == kind:
+            row = rows.setdefault((one.arm, one.reference, noise), {})
+            row[ratio_label(ratio) + (" dB" if np.isfinite(ratio) else "")] = _with_interval(one)
+    names = [
+        {
+            "arm": style.arm_style(arm).label,
+            "compared with": style.arm_style(reference).label,
+            "noise": noise_label(noise),
+        }
+        for arm, reference, noise in rows
+    ]
+    return pd.DataFrame([name | row for name, row in zip(names, rows.values(), strict=True)])
+
+
+def answer_levels(levels: pd.DataFrame, arms: Arms, cap: float) -> list[str]:
+    """Return the level that each arm ends at; ``levels`` is that of ``searched_levels``.
+
+    ``cap`` is the level that no search goes beyond, where an arm has none of its own.
+    """
     last = levels[levels["round"] == levels.groupby("arm")["round"].transform("max")]
     told = []
     for arm in (arm for arm in arms if arm in set(last["arm"])):
-        found = last.loc[last["arm"] == arm, "level"]
+        of_arm = last[last["arm"] == arm]
+        found, ratios = of_arm["level"], of_arm["snr_audio_db"]
         middle = float(np.exp(np.log(found).mean()))
-        spread = f" ({found.min():.3g} to {found.max():.3g})" if len(found) > 1 else ""
+        spread = f" ({found.min():.3g} to {found.max():.3g})" if found.min() < found.max() else ""
+        if ratios.notna().all():
+            ends = " to ".join(dict.fromkeys(f"{f(ratios):.1f}" for f in (max, min)))
+            spread += f", which is {ends} dB".replace("-", "−")
+        capped = int((found >= float(arms[arm].get("search", {}).get("cap_level", cap))).sum())
+        if capped:
+            spread += f", at the cap in {capped} of {len(found)} seeds"
         told.append(f"{style.arm_style(arm).label}: {middle:.3g}{spread}")
     return [f"Levels of the last round: {'; '.join(told)}."] if len(told) > 1 else []
 
@@ -307,12 +441,14 @@ def write_answers(
     octaves: Sequence[str],
     changes: Mapping[str, Sequence[str]],
     recordings: Sequence[str],
+    ratios: pd.DataFrame,
     level_sentences: Sequence[str],
 ) -> None:
     """Write the page of answers.
 
     ``differences`` is the table of :func:`glance`, ``distances`` that of
-    :func:`distance_table`; the others hold the sentences of the functions above.
+    :func:`distance_table`, ``ratios`` that of :func:`ratio_table`; the others hold the sentences
+    of the functions above.
     """
     chance = (
         "One seed was trained: what another would give is not known."
@@ -353,6 +489,14 @@ def write_answers(
                     distances,
                     "Distance from the base after the last round, in units of the base's norm",
                     dict.fromkeys(layers, ".3f"),
+                )
+            )
+        if question == RECORDINGS and len(ratios):
+            parts.append(
+                style.html_table(
+                    ratios,
+                    "F1 of an arm minus that of another, with 95 % intervals, by noise and "
+                    "signal-to-noise ratio; fitted threshold",
                 )
             )
     for question, sentences in rest.items():

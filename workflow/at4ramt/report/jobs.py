@@ -6,7 +6,7 @@ is the part of the configuration that the rule states.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,8 @@ def plot_systems(sources: Paths, targets: Paths, config: Config) -> None:
     """Draw F1 of all systems over the noise in the audio and write the table of it."""
     style.start_figures(config["arms"])
     table = audio_scores(read_audio_counts(sources["audio"]), **_draws(config))
-    systems.plot_systems(table, targets["figure"])
+    drawn = noisy.drawn_arms(table["system"], noisy.acoustic_arms(config["arms"]))
+    systems.plot_systems(table[table["system"].isin(drawn)], targets["figure"])
     systems.write_systems(systems.order_rows(table), targets["csv"], targets["page"])
 
 
@@ -199,10 +200,23 @@ def plot_study(sources: Paths, targets: Paths, config: Config) -> None:
     shown: dict[str, Any] = {"arms": arms, "split": split}
 
     compared = {**arms, **study.FREE_CONTROLS}
-    changes = study_tables.change_table(
-        counts, study_tables.arm_pairs(compared, present, lead), main, **draws
+    pairs = study_tables.arm_pairs(compared, present, lead)
+    pairs = list(dict.fromkeys([*pairs, *study.further_pairs(present, arms, lead)]))
+    changes = study_tables.change_table(counts, pairs, main, **draws)
+    found = answers.find_changes(changes, split)
+
+    def told(questions: Iterable[str], kind: str = "fitted", domain: str = "") -> list[str]:
+        chosen = [one for one in found if one.condition[0].startswith(domain)]
+        return answers.short_answers(chosen, compared, list(questions), kind=kind, ends=True)
+
+    study.plot_changes(
+        changes,
+        targets["changes"],
+        arms=compared,
+        split=split,
+        conditions=main,
+        said=answers.short_answers(found, compared, list(answers.ASKED), kind="fitted", ends=False),
     )
-    study.plot_changes(changes, targets["changes"], arms=compared, split=split, conditions=main)
     study.write_changes(changes, targets["changes_csv"], targets["changes_page"], arms=compared)
     recordings = study_tables.change_table(
         counts,
@@ -211,6 +225,19 @@ def plot_study(sources: Paths, targets: Paths, config: Config) -> None:
         **draws,
     )
     style.write_csv(targets["recordings_csv"], recordings)
+    if "recordings" in targets:
+        heard = [
+            one
+            for one in answers.find_changes(recordings, split)
+            if one.arm == lead or one.reference != "base"
+        ]
+        study.plot_recordings(
+            recordings,
+            targets["recordings"],
+            split=split,
+            kind="fitted",
+            said=[answers.RECORDINGS, *answers.answer_recordings(heard, other=None)],
+        )
     drawn = ("base", "clean", lead)
     relations = study_tables.octave_relations(octaves, drawn, **draws)
     style.write_csv(targets["relations_csv"], relations)
@@ -227,9 +254,11 @@ def plot_study(sources: Paths, targets: Paths, config: Config) -> None:
                 level=level,
                 snr_db=study.AUDIO_RATIOS_DB[0],
                 reference=reference,
+                said=told(("noise", "adversary"), kind),
                 **shown,
             )
     if "octaves" in targets:
+        noised = float(config["evaluation"]["octaves_level"])
         lost = study_tables.octave_losses(octaves, drawn, **draws)
         style.write_csv(targets["octaves_csv"], lost)
         study.plot_octaves(
@@ -237,18 +266,24 @@ def plot_study(sources: Paths, targets: Paths, config: Config) -> None:
             targets["octaves"],
             split=split,
             kind="fitted",
-            level=float(config["evaluation"]["octaves_level"]),
+            level=noised,
             lowest_pitch=int(features["lowest_pitch"]),
             pitches=int(features["pitches"]),
+            said=[answers.FREQUENCY, *answers.answer_octaves(relations, split, "fitted", noised)],
         )
     if "search_levels" in targets:
+        levels = study_tables.searched_levels(pd.read_csv(sources["levels"]), arms)
         study.plot_search_levels(
-            study_tables.searched_levels(pd.read_csv(sources["levels"]), arms),
+            levels,
             transfer,
             targets["search_levels"],
             lead=lead,
             kind="fitted",
             conditions=[one for one in main if one[0] == "magnitudes"],
+            said=[
+                *told(("reference", "search"), domain="magnitudes"),
+                *answers.answer_levels(levels, arms, _cap(config)),
+            ],
             **shown,
         )
 
@@ -267,9 +302,11 @@ def plot_parameters(sources: Paths, targets: Paths, config: Config) -> None:
     style.write_csv(targets["distances_csv"], distances)
     style.write_csv(targets["responses_csv"], responses)
     style.write_csv(targets["differences_csv"], differences)
-    parameters.plot_distances(distances, targets["distances"], arms=arms)
-    parameters.plot_filters(filters, targets["filters"], lead=lead)
-    parameters.plot_responses(responses, targets["responses"], arms=arms)
+    moved = [answers.PARAMETERS, *answers.answer_distances(distances, lead)]
+    offset = [answers.PARAMETERS, *answers.answer_responses(differences, lead)]
+    parameters.plot_distances(distances, targets["distances"], arms=arms, said=moved)
+    parameters.plot_filters(filters, targets["filters"], lead=lead, said=offset)
+    parameters.plot_responses(responses, targets["responses"], arms=arms, said=offset)
 
 
 def write_answers(sources: Paths, targets: Paths, config: Config) -> None:
@@ -285,18 +322,28 @@ def write_answers(sources: Paths, targets: Paths, config: Config) -> None:
     split = style.order_splits([*changes["split"], *recordings["split"], *relations["split"]])[-1]
     level = config["evaluation"]["octaves_level"]
     compared = answers.find_changes(changes, split)
+    heard = answers.find_changes(recordings, split)
     answers.write_answers(
         targets["page"],
         split=split,
         differences=answers.glance(compared),
         distances=answers.distance_table(distances, lead),
         seeds=len(config["seeds"]),
-        parameters=answers.answer_parameters(distances, pd.read_csv(sources["differences"]), lead),
+        parameters=[
+            *answers.answer_distances(distances, lead),
+            *answers.answer_responses(pd.read_csv(sources["differences"]), lead),
+        ],
         octaves=answers.answer_octaves(relations, split, "fitted", float(level or 0.0)),
         changes=answers.answer_changes(compared, {**arms, **study.FREE_CONTROLS}, list(arms)),
-        recordings=answers.answer_recordings(answers.find_changes(recordings, split)),
-        level_sentences=answers.answer_levels(levels, arms),
+        recordings=answers.answer_recordings(heard),
+        ratios=answers.ratio_table(heard),
+        level_sentences=answers.answer_levels(levels, arms, _cap(config)),
     )
+
+
+def _cap(config: Config) -> float:
+    """Return the level that no search goes beyond, where an arm has none of its own."""
+    return float(config["rounds"]["search"]["cap_level"])
 
 
 def _trained_arms(config: Config) -> dict[str, Any]:

@@ -6,7 +6,7 @@ All are derived from scores.parquet and its companions through
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +49,23 @@ def test_splits(scores: pd.DataFrame) -> list[str]:
 test_splits.__test__ = False  # type: ignore[attr-defined]  # pytest must not take it for a test
 
 
-def drawn_arms(arms: Iterable[str]) -> list[str]:
+def drawn_arms(arms: Iterable[str], also: Iterable[str] = ()) -> list[str]:
     """Return the arms that a figure of lines shows, in order: all, or the standard ones of many.
 
-    Those that are left out are in the report's category of the study, and in all tables.
+    Beside the standard ones stand those of ``also`` that there is room for. Those that are left
+    out are in the report's category of the study, and in all tables.
     """
     present = order_arms(list(arms))
     if len(present) <= MOST_ARMS:
         return present
-    standard = [arm for arm in present if arm in STANDARD_ARMS]
-    return standard if set(standard) - set(FREE_ARMS) else present[:MOST_ARMS]
+    chosen = {*STANDARD_ARMS, *also}
+    standard = [arm for arm in present if arm in chosen]
+    return (standard if set(standard) - set(FREE_ARMS) else present)[:MOST_ARMS]
+
+
+def acoustic_arms(arms: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the arms of the config's table that are trained on noise in the audio."""
+    return [arm for arm, row in arms.items() if str(row["noise"]).startswith("audio_")]
 
 
 def lead_arm(arms: Iterable[str]) -> str:
@@ -296,6 +303,19 @@ def write_levels_page(levels: pd.DataFrame, path: str | Path) -> None:
     rows = rows.sort_values(["seed", "round", "_split", "instrument"])
     shown = rows[list(names)].rename(columns=names)
     formats = {name: ".1f" for name in names.values() if "[dB]" in name}
+    # Noise in the audio has one ratio, whatever the piano.
+    names = {"arm": "arm", **dict(list(names.items())[:4]), "snr_audio_db": "ratio [dB]"}
+    heard = levels[levels["snr_audio_db"].notna()][list(names)].drop_duplicates()
+    heard = heard.sort_values(["arm", "seed", "round"]).rename(columns=names)
+    heard["arm"] = [style.arm_style(arm).label for arm in heard["arm"]]
+    in_audio = [
+        style.html_table(
+            heard,
+            "Levels of noise in the audio: the ratio of the amplitudes of noise and music, "
+            "−20 log10 of it in dB; of an arm whose levels are drawn, the highest",
+            {"level": ".4f", "ratio [dB]": ".1f"},
+        )
+    ]
     style.write_page(
         path,
         "Noise levels and signal-to-noise ratios",
@@ -306,6 +326,7 @@ def write_levels_page(levels: pd.DataFrame, path: str | Path) -> None:
             "10 log10(mean C² / (l²/12))."
         ),
         style.html_table(shown, formats=formats | {"level": ".4f", "mean magnitude": ".4f"}),
+        *(in_audio if len(heard) else []),
     )
 
 

@@ -40,8 +40,13 @@ def last_distances(distances: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def plot_distances(distances: pd.DataFrame, path: str | Path, *, arms: Arms) -> None:
-    """Draw each layer's distance from the base over the rounds, and at the end, of all arms."""
+def plot_distances(
+    distances: pd.DataFrame, path: str | Path, *, arms: Arms, said: Sequence[str]
+) -> None:
+    """Draw each layer's distance from the base over the rounds, and at the end, of all arms.
+
+    ``said`` are the sentences that stand above it, as in the other figures.
+    """
     layers = list(dict.fromkeys(distances["layer"]))
     trained = distances[distances["arm"] != BASES]
     order = [arm for arm in arms if arm in set(trained["arm"])]
@@ -55,6 +60,7 @@ def plot_distances(distances: pd.DataFrame, path: str | Path, *, arms: Arms) -> 
     if lines:
         _draw_rounds(next(parts), trained, layers, lines)
     _draw_last_round(next(parts), last_distances(distances), layers, order, many)
+    style.say_above(figure, said)
     style.save_figure(figure, path)
 
 
@@ -131,7 +137,9 @@ def changed_most(filters: pd.DataFrame, arm: str, seed: int, count: int) -> list
     return [int(number) for number in change.nlargest(count).index]
 
 
-def plot_filters(filters: pd.DataFrame, path: str | Path, *, lead: str) -> None:
+def plot_filters(
+    filters: pd.DataFrame, path: str | Path, *, lead: str, said: Sequence[str]
+) -> None:
     """Draw first filters before and after training, those that the arm ``lead`` changed most.
 
     A column a filter, a row a model: the base, the arm ``clean`` if it was trained, and
@@ -176,10 +184,13 @@ def plot_filters(filters: pd.DataFrame, path: str | Path, *, lead: str) -> None:
                 axes.set_xlabel("frame", fontsize="small")
         grid[line, 0].set_ylabel(f"{style.arm_style(arm).label}\nbin")
     figure.colorbar(image, ax=grid, fraction=0.03, pad=0.01).set_label("weight")
+    style.say_above(figure, said)
     style.save_figure(figure, path)
 
 
-def plot_responses(responses: pd.DataFrame, path: str | Path, *, arms: Arms) -> None:
+def plot_responses(
+    responses: pd.DataFrame, path: str | Path, *, arms: Arms, said: Sequence[str]
+) -> None:
     """Draw what an offset adds to the first filters, a row an arm, a point a filter.
 
     ``responses`` is the table of ``offset_responses``.
@@ -217,14 +228,8 @@ def plot_responses(responses: pd.DataFrame, path: str | Path, *, arms: Arms) -> 
         Line2D([], [], color="black", linewidth=2, label="mean of the arm's filters"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    style.say_above(figure, said)
     style.save_figure(figure, path)
-
-
-def response_summary(responses: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and median size of the response to an offset, by arm and seed."""
-    size = responses.assign(size=responses["response"].abs())
-    table = size.groupby(["arm", "seed", "round"])["size"].agg(["mean", "median", "count"])
-    return table.reset_index().rename(columns={"count": "filters"})
 
 
 def trained_pairs(responses: pd.DataFrame, lead: str) -> Sequence[tuple[str, str]]:

@@ -5,7 +5,7 @@ All are derived from the tables of ``at4ramt.evaluation.study_tables``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,22 +129,39 @@ def main_conditions(counts: pd.DataFrame, level: float) -> list[Condition]:
 
 
 def recording_conditions(counts: pd.DataFrame) -> list[Condition]:
-    """Return audio without noise and with white noise at the ratios of AUDIO_RATIOS_DB."""
+    """Return audio without noise, then in every kind, each from the mildest to the loudest."""
     audio = counts[counts["domain"] == "audio"]
-    wanted: list[Condition] = [("audio", "none", float("inf"))]
-    wanted += [("audio", "white", ratio) for ratio in AUDIO_RATIOS_DB]
-    return [condition for condition in wanted if len(select(audio, condition))]
+    scored = set(zip(audio["noise"], audio["amount"].astype(float), strict=True))
+    known = list(NOISES)
+    order = sorted(scored, key=lambda one: (known.index(one[0]), -one[1]))
+    return [("audio", noise, amount) for noise, amount in order]
 
 
 def recording_pairs(present: Iterable[str], arms: Arms, lead: str) -> list[tuple[str, str]]:
     """Return the arms to compare in noise in the audio: with the base, and ``lead`` with clean.
 
-    They are those that every figure draws and those that were trained on such noise.
+    They are those that every figure draws and those that were trained on such noise; the latter
+    are compared with their partners on magnitudes too.
     """
     there = set(present)
-    trained = [arm for arm, row in arms.items() if str(row["noise"]).startswith("audio_")]
+    trained = noisy.acoustic_arms(arms)
     names = [arm for arm in (*noisy.STANDARD_ARMS, *trained) if arm in there and arm != "base"]
     pairs = [(arm, "base") for arm in dict.fromkeys(names)] + [(lead, "clean")]
+    pairs += [(arm, str(arms[arm].get("against", lead))) for arm in trained]
+    return [(arm, other) for arm, other in dict.fromkeys(pairs) if {arm, other} <= there]
+
+
+def further_pairs(present: Iterable[str], arms: Arms, lead: str) -> list[tuple[str, str]]:
+    """Return pairs for what an arm and the one that it differs from in one thing leave open.
+
+    Whether regularisation, or an input without its offset, does what noise does is answered by
+    ``lead`` alone; whether training adds to the offset's removal by the base without it.
+    """
+    there = set(present)
+    quiet = [arm for arm, row in arms.items() if row["noise"] == "none" and arm != "clean"]
+    medians = [arm for arm in quiet if arms[arm].get("input") == "median"]
+    pairs = [(arm, lead) for arm in ("offset_removed", *quiet) if lead not in (arm, "base")]
+    pairs += [(arm, "offset_removed") for arm in medians]
     return [(arm, other) for arm, other in pairs if {arm, other} <= there]
 
 
@@ -255,10 +272,12 @@ def plot_transfer(
     level: float,
     snr_db: float,
     reference: str,
+    said: Sequence[str],
 ) -> None:
     """Draw F1 of every arm in every noise, and its difference from the arm ``reference``.
 
-    ``table`` is that of ``transfer_table``; ``kind`` is the threshold.
+    ``table`` is that of ``transfer_table``; ``kind`` is the threshold; ``said`` are the sentences
+    that stand above it, as in the other figures.
     """
     rows = table[(table["split"] == split) & (table["threshold_kind"] == kind)]
     columns = matrix_conditions(rows, level, snr_db)
@@ -329,6 +348,7 @@ def plot_transfer(
         f"{style.split_label(split)}, {style.THRESHOLD_LABELS[kind]}: F1", pad=34, loc="left"
     )
     below.set_title("difference; boxed where the 95 % interval leaves out 0", pad=34, loc="left")
+    style.say_above(figure, said)
     style.save_figure(figure, path)
 
 
@@ -373,6 +393,7 @@ def plot_changes(
     arms: Arms,
     split: str,
     conditions: Sequence[Condition],
+    said: Sequence[str],
 ) -> None:
     """Draw the differences of ``change_table`` with their intervals, a panel a condition.
 
@@ -436,7 +457,7 @@ def plot_changes(
     for head in heads:
         grid[0, 0].get_yticklabels()[head].set_fontweight("bold")
     figure.legend(handles=_change_handles(), loc="outside lower center", ncols=3)
-    figure.suptitle(style.split_label(split), fontsize="medium")
+    style.say_above(figure, said, style.split_label(split))
     style.save_figure(figure, path)
 
 
@@ -525,6 +546,75 @@ def _change_row(row: Mapping[str, Any], ranges: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+_PANELS_ACROSS = 3
+
+
+def plot_recordings(
+    table: pd.DataFrame, path: str | Path, *, split: str, kind: str, said: Sequence[str]
+) -> None:
+    """Draw differences between arms over the ratio of noise in the audio, a panel a noise.
+
+    ``table`` is the ``change_table`` of :func:`recording_pairs`. Above is what every arm gains
+    over the base, below the other pairs.
+    """
+    rows = table[
+        (table["split"] == split) & (table["threshold_kind"] == kind) & (table["seed"] == "all")
+    ]
+    noises = [noise for noise in NOISES if noise != "none" and noise in set(rows["noise"])]
+    if not noises:
+        style.save_empty(path, f"no noise in the audio was scored on {style.split_label(split)}")
+        return
+    others = rows["against"] != "base"
+    blocks = [
+        (rows[~others], "F1 minus that of the base", lambda arm, _: style.arm_style(arm).label),
+        (rows[others], "F1 minus that of another arm", difference_label),
+    ]
+    blocks = [block for block in blocks if len(block[0])]
+    # Of all panels, which share their axis: one noise may have other ratios than another.
+    ratios = sorted(rows["amount"].unique(), reverse=True)
+    lines = -(-len(noises) // _PANELS_ACROSS)
+    across = min(len(noises), _PANELS_ACROSS)
+    figure = plt.figure(figsize=(max(8.0, 4.4 * across), (3.3 * lines + 0.9) * len(blocks)))
+    parts = figure.subfigures(len(blocks), 1, squeeze=False).flat
+    for part, (shown, words, label) in zip(parts, blocks, strict=True):
+        grid = part.subplots(lines, across, squeeze=False, sharex=True, sharey=True)
+        for axes in grid.flat[len(noises) :]:
+            axes.set_axis_off()
+        for axes, noise in zip(grid.flat, noises, strict=False):
+            _draw_ratios(axes, shown[shown["noise"].isin(["none", noise])], ratios, label)
+            axes.set_title(noise_label(noise))
+            axes.set_xlabel("signal-to-noise ratio [dB]")
+            axes.tick_params(labelbottom=True, labelleft=True)
+        for line in grid:
+            line[0].set_ylabel(words)
+        style.shared_legend(part, grid[0, 0])
+    style.say_above(figure, said, f"{style.split_label(split)}, {style.THRESHOLD_LABELS[kind]}")
+    style.save_figure(figure, path)
+
+
+def _draw_ratios(
+    axes: Axes, rows: pd.DataFrame, ratios: Sequence[float], label: Callable[[str, str], str]
+) -> None:
+    """Draw the differences of each pair of arms over the ratio, side by side with intervals."""
+    pairs = list(dict.fromkeys(zip(rows["arm"], rows["against"], strict=True)))
+    axes.axhline(0, color="black", linewidth=1)
+    for place, (arm, against) in enumerate(pairs):
+        run = rows[(rows["arm"] == arm) & (rows["against"] == against)]
+        run = run.sort_values("amount", ascending=False)
+        style.draw_intervals(
+            axes,
+            arm,
+            run["amount"].map(list(ratios).index),
+            run["difference"],
+            run["low"],
+            run["high"],
+            shift=0.08 * (place - (len(pairs) - 1) / 2),
+            label=label(arm, against),
+            markersize=5,
+        )
+    axes.set_xticks(range(len(ratios)), [ratio_label(ratio) for ratio in ratios])
+
+
 def octave_name(octave: int, lowest_pitch: int, pitches: int) -> str:
     """Return an octave's number with its lowest and highest pitch."""
     first = lowest_pitch + PITCHES_OF_OCTAVE * (octave - 1)
@@ -541,6 +631,7 @@ def plot_octaves(
     level: float,
     lowest_pitch: int,
     pitches: int,
+    said: Sequence[str],
 ) -> None:
     """Draw the F1 that noise in one octave costs each octave of pitches, a panel an arm.
 
@@ -592,9 +683,7 @@ def plot_octaves(
     figure.colorbar(image, ax=grid, fraction=0.03, pad=0.01).set_label(
         f"F1 lost to noise of level {level:g}"
     )
-    figure.suptitle(
-        f"{style.split_label(split)}, {style.THRESHOLD_LABELS[kind]}", fontsize="medium"
-    )
+    style.say_above(figure, said, f"{style.split_label(split)}, {style.THRESHOLD_LABELS[kind]}")
     style.save_figure(figure, path)
 
 
@@ -622,11 +711,13 @@ def plot_search_levels(
     split: str,
     kind: str,
     conditions: Sequence[Condition],
+    said: Sequence[str],
 ) -> None:
     """Draw the level of each round of the searched arms, and the F1 that they end at.
 
     ``levels`` is the table of ``searched_levels``, ``scores`` that of ``transfer_table``;
-    ``conditions`` are those whose F1 is drawn, two of them.
+    ``conditions`` are those whose F1 is drawn, two of them. The last level of noise in the audio
+    has its ratio beside it.
     """
     searched = [arm for arm in arms if arm in set(levels["arm"])]
     groups = _level_groups(searched, arms, lead)
@@ -660,6 +751,16 @@ def plot_search_levels(
         found = last.loc[last["arm"] == arm, "level"]
         charts[0].plot(found, np.full(len(found), place), "|", color="#555555", markersize=8)
         charts[0].plot(_middle(found), place, look.marker, color=look.colour)
+        ratio = last.loc[last["arm"] == arm, "snr_audio_db"].mean()
+        if np.isfinite(ratio):
+            charts[0].text(
+                found.min() / 1.2,
+                place,
+                f"{ratio:.1f} dB".replace("-", "−"),
+                ha="right",
+                va="center",
+                fontsize="small",
+            )
         for axes, condition in zip(charts[1:], conditions, strict=True):
             rows = select(scores, condition)
             rows = rows[
@@ -683,6 +784,7 @@ def plot_search_levels(
         f"where they end: {style.split_label(split)}, {style.THRESHOLD_LABELS[kind]}",
         fontsize="medium",
     )
+    style.say_above(figure, said)
     style.save_figure(figure, path)
 
 

@@ -10,7 +10,8 @@ a machine that has none of our fonts.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from at4ramt.files import whole_file
 
@@ -228,11 +229,39 @@ def start_at_zero(grid: np.ndarray) -> None:
         axes.set_ylim(0, axes.get_ylim()[1])
 
 
-def shared_legend(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
-    """Put the legend of ``axes`` below the whole figure, where it hides no data."""
+_COLUMN_INCHES = 2.9
+
+
+def shared_legend(figure: Figure | SubFigure, axes: Axes, *, columns: int = 3) -> None:
+    """Put the legend of ``axes`` below the whole figure, where it hides no data.
+
+    In a narrow figure it has fewer columns: labels of arms are long.
+    """
     handles, labels = axes.get_legend_handles_labels()
+    room = int(figure.bbox.width / figure.dpi / _COLUMN_INCHES)
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        ncols = max(1, min(columns, room))
+        figure.legend(handles, labels, loc="outside lower center", ncols=ncols)
+
+
+# Of the small text above figures; with 15 of them the study's longest lines were cut off.
+_LETTERS_AN_INCH = 14.5
+_LINE_INCHES = 0.155
+
+
+def say_above(figure: Figure, sentences: Sequence[str], title: str = "") -> None:
+    """Write sentences above a figure, wrapped to its width; it grows by their height.
+
+    ``title`` is the figure's own, below them. Call it last, before the figure is saved.
+    """
+    width, height = figure.get_size_inches()
+    across = int(_LETTERS_AN_INCH * width)
+    lines = [line for sentence in sentences for line in textwrap.wrap(sentence, across)]
+    lines += ["", title] if lines and title else [title] if title else []
+    figure.set_size_inches(width, height + _LINE_INCHES * (len(lines) + 1))
+    figure.suptitle(
+        "\n".join(lines), x=0.01, ha="left", fontsize="small", linespacing=1.2, parse_math=False
+    )
 
 
 def say_empty(axes: Axes, reason: str) -> None:
