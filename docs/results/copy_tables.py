@@ -1,15 +1,16 @@
 """Copy the small tables of a finished demo, study, robust run or ablation to docs/results.
 
-    PYTHONPATH=workflow python docs/results/copy_tables.py demo results
-    PYTHONPATH=workflow python docs/results/copy_tables.py study study/results
-    PYTHONPATH=workflow python docs/results/copy_tables.py robust robust/results
-    PYTHONPATH=workflow python docs/results/copy_tables.py ablation robust/results
+    PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py demo results
+    PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py study study/results
+    PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py robust robust/results
+    PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py ablation robust/results
 
 Of a robust run the counts of audio.parquet are added up by piano. Of an ablation they are kept by
 piece, beside those of other seeds that are there, and each arm is compared with `brief`. Of the
 study and the demo the epochs of the base and of the paper's arm are joined to one table. Of the
 study only rows are left out: those of the splits that are not `test_unseen_piano`, and of the large
-tables those of rounds before the last and of conditions that docs/study.md does not show.
+tables those of rounds before the last, of conditions that docs/study.md does not show and, in noise
+in the audio, of single seeds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from at4ramt.evaluation.parameters import BASES
 from at4ramt.evaluation.peers import PEER_SEED
 from at4ramt.evaluation.study_tables import COUNTS, change_table
 from at4ramt.evaluation.tables import with_errors
@@ -47,18 +49,23 @@ def _transfer(table: pd.DataFrame) -> pd.DataFrame:
     return held_out(table[shown])[ends]
 
 
+def _recordings(table: pd.DataFrame) -> pd.DataFrame:
+    return held_out(table[table["seed"] == "all"])
+
+
 def _distances(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["round"] == table["round"].max()]
+    # The distances between bases have no round.
+    return table[(table["round"] == table["round"].max()) | (table["arm"] == BASES)]
 
 
 def _levels(table: pd.DataFrame) -> pd.DataFrame:
-    columns = ["arm", "seed", "round", "level", "search_status"]
+    columns = ["arm", "seed", "round", "level", "search_status", "snr_audio_db"]
     return table.loc[~table["search_status"].isin(["none", "fixed"]), columns].drop_duplicates()
 
 
 STUDY: dict[str, tuple[str, Cut]] = {
     "study_changes.csv": ("study_changes.csv", held_out),
-    "study_recordings.csv": ("study_recordings.csv", held_out),
+    "study_recordings.csv": ("study_recordings.csv", _recordings),
     "study_transfer.csv": ("study_transfer.csv", _transfer),
     "study_octaves.csv": ("study_octaves.csv", held_out),
     "study_octave_relations.csv": ("study_octave_relations.csv", held_out),

@@ -73,16 +73,40 @@ def test_the_table_beside_basic_pitch_is_that_of_the_results(root):
         ], name
 
 
+def changes_of_study(root, name, kind="fitted"):
+    """The rows of one of the study's tables of differences, by pair, noise and amount."""
+    with open(root / "docs" / "results" / f"{name}.csv", newline="") as opened:
+        return {
+            ((row["arm"], row["against"]), row["noise"], float(row["amount"])): [
+                float(row[value]) for value in ("difference", "low", "high")
+            ]
+            for row in csv.DictReader(opened)
+            if row["threshold_kind"] == kind and row["seed"] == "all"
+        }
+
+
+def signed(difference):
+    """A difference and its interval as the study's tables show them."""
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*difference).replace("-", "−")
+
+
+def unsigned(values):
+    """A difference between the ends of its interval, turned so that the difference is positive."""
+    turn = -1 if values[0] < 0 else 1
+    return tuple(f"{value + 0.0:.3f}" for value in sorted(round(turn * v, 3) for v in values))
+
+
+def sizes(difference):
+    """A difference and its interval as prose tells them, where words say which way it goes."""
+    low, value, high = unsigned(difference)
+    return f"{value} [{low}, {high}]"
+
+
 def test_the_study_s_table_is_that_of_the_results(root):
     document = (root / "docs" / "study.md").read_text(encoding="utf-8")
     found = {}
-    with open(root / "docs" / "results" / "study_changes.csv", newline="") as opened:
-        for row in csv.DictReader(opened):
-            if row["threshold_kind"] == "fitted" and row["seed"] == "all":
-                condition = (row["noise"], float(row["amount"]))
-                values = [f"{float(row[name]):+.3f}" for name in ("difference", "low", "high")]
-                told = "{} [{}, {}]".format(*values).replace("-", "−")
-                found.setdefault((row["arm"], row["against"]), {})[condition] = told
+    for (pair, *condition), difference in changes_of_study(root, "study_changes").items():
+        found.setdefault(pair, {})[tuple(condition)] = signed(difference)
     conditions = [("none", 0.0), ("uniform", 0.34), ("white", 0.0), ("white", -8.0)]
     shown = {}
     for pair, *cells in table_lines(document, "| arm − "):
@@ -91,6 +115,92 @@ def test_the_study_s_table_is_that_of_the_results(root):
         pair: [values.get(condition, "–") for condition in conditions]
         for pair, values in found.items()
     }
+
+
+def test_the_study_s_tables_of_noise_in_the_audio_are_those_of_the_results(root):
+    document = (root / "docs" / "study.md").read_text(encoding="utf-8")
+    found = changes_of_study(root, "study_recordings")
+    noises = {noise for _, noise, _ in found} - {"none"}
+    ratios = sorted({ratio for *_, ratio in found} - {math.inf}, reverse=True)
+    assert len(noises) == 6 and len(ratios) == 7
+    lines = table_lines(document, "| `adversarial` − `base` in | 24 dB |")
+    assert {noise for noise, *_ in lines} == noises
+    for noise, *cells in lines:
+        pair = ("adversarial", "base")
+        assert cells == [signed(found[pair, noise, ratio]) for ratio in ratios], noise
+    pairs = [
+        ("adversarial", "clean"),
+        ("adversarial_acoustic", "adversarial"),
+        ("augmented_acoustic", "augmented"),
+    ]
+    head = "| at 0 dB, then −8 dB, in | `adversarial` − `clean` |"
+    lines = table_lines(document, head)
+    assert {noise for noise, *_ in lines} == noises
+    for noise, *cells in lines:
+        expected = [signed(found[pair, noise, ratio]) for pair in pairs for ratio in (0.0, -8.0)]
+        assert cells == expected, noise
+
+
+TRIPLE = re.compile(r"([−+-]?\d\.\d{3})\s\[([−+-]?\d\.\d{3}), ([−+-]?\d\.\d{3})\]")
+
+
+def test_differences_quoted_of_the_study_are_in_its_tables(root):
+    known = set()
+    for name in ("study_changes", "study_recordings"):
+        for kind in ("fitted", "half"):
+            known |= {unsigned(one) for one in changes_of_study(root, name, kind).values()}
+    transfer = pd.read_csv(root / "docs" / "results" / "study_transfer.csv")
+    ends = ["difference", "difference_low", "difference_high"]
+    known |= {unsigned(one) for one in transfer[ends].dropna().to_numpy()}
+    texts = {
+        name: (root / name).read_text(encoding="utf-8")
+        for name in ("README.md", "docs/study.md", "docs/reproduction.md")
+    }
+    readme = texts["README.md"]
+    readme = readme[readme.index("**With three seeds and") : readme.index("**Models on the same")]
+    texts["README.md"] = readme
+    for name, text in texts.items():
+        quoted = [
+            [float(number.replace("−", "-")) for number in found] for found in TRIPLE.findall(text)
+        ]
+        assert len(quoted) >= 4, name
+        strange = [one for one in quoted if unsigned(one) not in known]
+        assert not strange, name
+
+
+def test_what_the_readme_says_of_the_study_is_in_its_tables(root):
+    readme = (root / "README.md").read_text(encoding="utf-8").replace("−", "-")
+    changes = changes_of_study(root, "study_changes")
+    noisy, clean = ("uniform", 0.34), ("none", 0.0)
+    for told, pair, condition in (
+        ("at all ({} behind)", ("uniform_centred", "adversarial"), noisy),
+        ("no difference seen: {})", ("offset_removed", "adversarial"), noisy),
+        ("by {} in noise", ("fixed", "adversarial"), noisy),
+        ("and {} on clean input.", ("fixed", "adversarial"), clean),
+    ):
+        assert told.format(sizes(changes[pair, *condition])) in readme
+    better = changes[("offset_removed", "adversarial"), *clean][0]
+    assert f"and {better:.3f} better on clean input" in readme
+
+
+def test_what_the_study_says_of_levels_and_bases_is_in_its_tables(root):
+    study = (root / "docs" / "study.md").read_text(encoding="utf-8")
+    results = root / "docs" / "results"
+    levels = pd.read_csv(results / "study_levels.csv")
+    last = levels[(levels["arm"] == "adversarial_acoustic") & (levels["round"] == 6)]
+    low, high = last["level"].min(), last["level"].max()
+    assert (last["level"] == low).sum() == 2
+    told = (
+        f"{low:.1f} in two seeds and {high:.1f} in one, are {last['snr_audio_db'].max():.1f} and "
+    )
+    assert f"{told}{last['snr_audio_db'].min():.1f} dB".replace("-", "−") in study
+    violet = levels[(levels["arm"] == "violet") & (levels["round"] == 6)]
+    assert sorted(violet["level"] == 2.0) == [False, True, True]
+    assert "its level ended at the cap of 2.0 in two of three seeds" in study
+    distances = pd.read_csv(results / "study_distances.csv")
+    among = distances[distances["arm"] == "base_of_other_seed"]
+    among = among.groupby("layer")["relative"].mean()
+    assert f"two bases of different seeds are {among['dense_1']:.1f} apart" in study
 
 
 def scores_of_robust(root):
