@@ -17,7 +17,9 @@ from support.killing import (
     nothing_is_left_over,
     remove,
     same_training,
+    saved_states,
     states,
+    went_on,
 )
 from support.lsf import Lsf
 
@@ -135,12 +137,14 @@ def test_a_master_killed_in_each_phase_goes_on_where_it_was(
     files = (path for path in checkout.path.glob("results/**/*") if path.is_file())
     kept = made(checkout, (str(path.relative_to(checkout.path)) for path in files))
     texts = []
+    interrupted: set[Path] = set()
     for phase in PHASES:
         with Master(checkout) as master:
             await_phase(master, checkout, phase)
             master.kill()
         assert made(checkout, kept) == kept
         kept |= made(checkout, finished_outputs(master.said))
+        interrupted |= saved_states(checkout.path)
         texts.append(master.said)
         if len(texts) == 1:
             assert "LockException" in checkout.snakemake(fails=True)
@@ -151,6 +155,9 @@ def test_a_master_killed_in_each_phase_goes_on_where_it_was(
     assert made(checkout, kept) == kept
     assert (checkout.path / SCORES).read_bytes() == (finished.path / SCORES).read_bytes()
     assert (checkout.path / "results/report.html").exists()
+    trainings = {state.relative_to("results/checkpoints").parts[0] for state in interrupted}
+    assert "base" in trainings and len(trainings) > 1
+    assert [state for state in interrupted if not went_on(checkout.path, state)] == []
     assert nothing_is_left_over(checkout)
 
 

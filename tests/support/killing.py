@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -107,6 +108,18 @@ def remove(checkout: Checkout, *patterns: str) -> None:
 def states(checkout: Checkout, training: str = "**") -> list[Path]:
     """Return the saved states of interrupted trainings."""
     return list(checkout.path.glob(f"results/checkpoints/{training}/state_*.npz"))
+
+
+def saved_states(path: Path) -> set[Path]:
+    """Return the saved states of trainings in a checkout, relative to it."""
+    return {state.relative_to(path) for state in path.glob("results/checkpoints/**/state_*.npz")}
+
+
+def went_on(path: Path, state: Path) -> bool:
+    """Return whether the training that such a state is of, ended since, went on from one."""
+    training = state.parent.relative_to("results/checkpoints")
+    card = (path / "results/models" / training).with_suffix(".json")
+    return card.exists() and json.loads(card.read_text(encoding="utf-8"))["resumed"] > 0
 
 
 def nothing_is_left_over(checkout: Checkout) -> bool:

@@ -9,7 +9,8 @@ privilege is needed for any of it, and every error comes from the kernel:
   processor time, or just before one of its changes to files under ``results/`` and ``resources/``;
 * a full disk is a link to ``/dev/full`` in place of an output that is being written (ENOSPC);
 * a limit of the size of files (RLIMIT_FSIZE) stops a write at a drawn byte (EFBIG);
-* a file that cannot be read is a link to ``/proc/self/mem`` in its place (EIO), until the job ends;
+* a file that cannot be read is a link to ``/proc/self/mem`` in its place (EIO), from the start of
+  the job or from just before one of the times that it opens the file, until the job ends;
 * a write cut short is an output of which only a part was written when the process was killed.
 
 A clock is moved for the job alone, in what it asks the time and in the times of what it writes.
@@ -27,6 +28,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent / ".faults"
@@ -64,6 +66,8 @@ class Job:
         self.changes = 0
         self.largest = 0
         self.parts = 0
+        self.opened: Counter[str] = Counter()
+        self.awaited: tuple[str, int] | None = None
         self.struck = False
         self.jump = 0.0
         self.busy = threading.local()
@@ -90,14 +94,22 @@ class Job:
         if event not in CHANGES or getattr(self.busy, "now", False):
             return
         path = text_of(arguments[0])
-        if not OURS.search(path) or (event == "open" and not (arguments[2] or 0) & WRITING):
+        if not (found := OURS.search(path)):
             return
         self.busy.now = True
         try:
-            self.changes += 1
-            self.changing(event, path)
+            if event == "open" and not (arguments[2] or 0) & WRITING:
+                self.opening(path[found.start(2) :])
+            else:
+                self.changes += 1
+                self.changing(event, path)
         finally:
             self.busy.now = False
+
+    def opening(self, path: str) -> None:
+        self.opened[path] += 1
+        if (path, self.opened[path]) == self.awaited:
+            self.make_unreadable(f"{path} from its opening number {self.opened[path]} on")
 
     def changing(self, event: str, path: str) -> None:
         renamed = event == "os.rename"
@@ -130,6 +142,8 @@ class Job:
         self.busy.now = True
         if self.strike is not None and not self.struck and {"seconds", "change"} & set(self.strike):
             self.hit("at its end")
+        if self.awaited and not self.struck:
+            self.told("{}, of which opening number {} did not come".format(*self.awaited))
         if self.strike is not None:
             return
         line = {
@@ -138,6 +152,7 @@ class Job:
             "changes": self.changes,
             "parts": self.parts,
             "largest": self.largest,
+            "opened": self.opened,
         }
         with open(HERE / "jobs.jsonl", "a", encoding="utf-8") as jobs:
             jobs.write(json.dumps(line) + "\n")
@@ -200,7 +215,7 @@ class Job:
         os.mkdir = planting
 
     def unreadable(self) -> None:
-        """Make one of the job's inputs unreadable until this process has ended."""
+        """Draw one of the job's inputs and when it becomes unreadable."""
         script = next((word for word in sys.orig_argv if ".snakemake/scripts/" in word), None)
         named = Path(script).read_text(encoding="utf-8") if script else None
         inputs = [
@@ -210,7 +225,14 @@ class Job:
         ]
         if not inputs:
             return
-        path = random.Random(self.strike["seed"]).choice(inputs)
+        draw = random.Random(self.strike["seed"])
+        # What libraries in C open is not seen: that can only be unreadable from the start.
+        times = {
+            path: self.strike["opened"][path] for path in inputs if path in self.strike["opened"]
+        }
+        seen = times and draw.random() < 0.5
+        path = draw.choice(list(times) if seen else inputs)
+        self.strike["input"] = path
         aside = HERE / "aside" / self.rule
         readable, writable = os.pipe()
         if os.fork() == 0:
@@ -221,14 +243,22 @@ class Job:
             for stream in (0, 1, 2):
                 os.dup2(nowhere, stream)
             os.read(readable, 1)
-            os.replace(aside, path)
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(aside, path)
             os._exit(0)
         os.close(readable)
         # Held open by this process and, since it is not inherited, by no child of it.
         self.held = writable
-        os.rename(path, aside)
+        if seen:
+            self.awaited = path, draw.randint(1, times[path])
+        else:
+            self.make_unreadable(path)
+
+    def make_unreadable(self, where: str) -> None:
+        path = self.strike["input"]
+        os.rename(path, HERE / "aside" / self.rule)
         os.symlink("/proc/self/mem", path)
-        self.told(path)
+        self.told(where)
 
 
 def reboot() -> None:
