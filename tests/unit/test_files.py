@@ -1,16 +1,22 @@
 """Files appear whole or not at all; digests change with what they stand for."""
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import tempfile
+import zipfile
 
 import pytest
 
 from at4ramt.files import (
     PACKAGE,
     file_digest,
+    file_of,
     read_json,
+    scratch_folder,
     source_digest,
     value_digest,
     whole_file,
@@ -51,6 +57,53 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
     names = sorted(found.name for found in tmp_path.iterdir())
     assert names[1:] == ["a.parquet"]
     assert names[0].startswith(".a.parquet.json.")
+
+
+def test_a_copy_from_a_zip_that_a_killed_process_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    archive, scratch = tmp_path / "maps.zip", tmp_path / "scratch"
+    with zipfile.ZipFile(archive, "w") as written:
+        written.writestr("piece.wav", "samples")
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    killed = "import os, sys; from at4ramt.files import file_of\n"
+    killed += "with file_of(sys.argv[1], 'piece.wav'): os.kill(os.getpid(), 9)"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "TMPDIR": str(scratch)}
+    command = [sys.executable, "-c", killed, str(archive)]
+    with file_of(archive, "piece.wav") as (first, _):
+        assert subprocess.run(command, env=environment, check=False).returncode == -9
+        (left,) = set(scratch.iterdir()) - {first.parent}
+        with file_of(archive, "piece.wav") as (second, _):
+            # That of a living process stays.
+            assert set(scratch.iterdir()) == {first.parent, second.parent}
+            assert first.read_text() == second.read_text() == "samples"
+    assert not left.exists()
+    assert list(scratch.iterdir()) == []
+
+
+def test_where_folders_have_no_locks_none_is_taken_for_nobody_s(tmp_path, monkeypatch):
+    def without_locks(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with scratch_folder() as first, scratch_folder() as second:
+        assert set(tmp_path.iterdir()) == {first, second}
+
+
+def test_a_folder_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    lock, taken = fcntl.flock, []
+
+    def too_late(descriptor, operation):
+        if not taken:
+            taken.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            os.rmdir(taken[0])
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with scratch_folder() as folder:
+        assert taken and folder.is_dir()
+        assert str(folder) != taken[0]
 
 
 def test_a_writer_thought_dead_fails_and_spoils_nothing(tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import stat
@@ -52,6 +54,49 @@ def remove_leftovers(path: str | Path) -> None:
     for entry in os.scandir(path.parent):
         if left.fullmatch(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a temporary folder that goes with the context, or with the next one of this host.
+
+    A killed process leaves its folder. The lock on it goes with the process, however that
+    ends: a folder of ours without one is nobody's any more.
+    """
+    prefix = f"at4ramt.{re.sub('[^A-Za-z0-9-]', '_', platform.node())}."
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with _locked(left, wait=False) as nobodys:
+            if nobodys:
+                shutil.rmtree(left, ignore_errors=True)
+    while True:
+        with (
+            tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder,
+            # Where there are no locks, nobody gets one of this folder either.
+            _locked(folder, wait=True),
+        ):
+            # Another may have taken it for nobody's before it was locked.
+            if os.path.exists(folder):
+                yield Path(folder)
+                return
+
+
+@contextmanager
+def _locked(folder: str | Path, *, wait: bool) -> Iterator[bool]:
+    """Lock a folder; yield whether that succeeded."""
+    import fcntl
+
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        locked = True
+    except OSError:
+        locked = False
+    try:
+        yield locked
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def read_small(path: str | Path, largest: int = LARGEST_TEXT_BYTES) -> bytes:
@@ -106,9 +151,9 @@ def file_of(path: str | Path, member: str = "") -> Iterator[tuple[Path, str]]:
     if not member:
         yield Path(path), str(path)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         # Its suffix tells what it is; the rest of its name is the archive's to choose.
-        unpacked = Path(folder) / f"member{PurePosixPath(member).suffix[:16]}"
+        unpacked = folder / f"member{PurePosixPath(member).suffix[:16]}"
         with open_member(path, member) as (opened, size):
             free = shutil.disk_usage(folder).free
             if size > free:
@@ -116,7 +161,7 @@ def file_of(path: str | Path, member: str = "") -> Iterator[tuple[Path, str]]:
                     f"{path}: {member} unpacks to {size / 1e6:.0f} MB, and {folder} has "
                     f"{free / 1e6:.0f} MB left. Free some, or name another folder in the "
                     "environment variable TMPDIR."
-                )
+                ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with open(unpacked, "wb") as copy:
                 shutil.copyfileobj(opened, copy, 1 << 20)
         yield unpacked, f"{path}: {member}"

@@ -1,5 +1,6 @@
 """Listening to a corpus: each fault is found, whatever else is wrong; a good piece has none."""
 
+import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -274,6 +275,30 @@ def test_a_zip_s_member_is_checked_like_a_file_and_named_with_its_zip(tmp_path):
     (problem,) = check_piece(packed_row, FEATURES)["problems"]
     assert problem["problem"] == "unreadable"
     assert "I.zip: I/MUS/piece.wav cannot be read" in problem["message"]
+
+
+@pytest.mark.parametrize("name", ["piece.wav", "piece.txt"])
+def test_a_disk_that_fails_is_no_problem_of_the_piece_and_stops_the_job(tmp_path, name):
+    write_pair(tmp_path)
+    (tmp_path / name).unlink()
+    # It opens, and ends each read with EIO.
+    (tmp_path / name).symlink_to("/proc/self/mem")
+    with pytest.raises(InputError, match=rf"{name}: .*Input/output error.*check the disk"):
+        check_piece(row(tmp_path), FEATURES)
+
+
+def test_a_lack_of_space_to_unpack_is_no_problem_of_the_piece(tmp_path, monkeypatch):
+    write_pair(tmp_path)
+    archive = tmp_path / "corpus.zip"
+    with zipfile.ZipFile(archive, "w") as written:
+        for name in ("piece.wav", "piece.txt"):
+            written.write(tmp_path / name, name)
+    piece = row(tmp_path, audio=str(archive), audio_member="piece.wav")
+    assert check_piece(piece, FEATURES)["problems"] == []
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(InputError, match=r"corpus.zip: .*TMPDIR"):
+        check_piece(piece, FEATURES)
 
 
 def test_memory_does_not_grow_with_the_length_of_the_recording(tmp_path):
