@@ -12,8 +12,9 @@ Notes are formed without noise and in white noise, which the peers hear too; in 
 are counted alone.
 
 Kinds of thresholds: ``default``; ``fitted``, a model's own, of its card; and ``best``, for frames,
-frames of notes and notes apart those with the most F1 on pieces of validation, without noise and
-in all ratios of white noise together. A peer's are fitted on the same pieces, in the same noise.
+frames of notes and notes apart and for each condition apart those with the most F1 on pieces of
+validation: what a system could reach if it knew how noisy it is. A peer's are fitted on the same
+pieces, in the same noise.
 
 Our networks hear the transform of the mixture, which is made once for all
 of them (:mod:`at4ramt.audio_noise.mixing`).
@@ -150,7 +151,7 @@ def rows_of(
 
 
 class Fit:
-    """Counts over pieces and conditions at each of some thresholds, for each use that they have.
+    """Counts over pieces at each of some thresholds, for each use that they have.
 
     The uses are ``frames``, ``note_frames`` (most F1 of frames of the notes) and ``notes``
     (most F1 of notes by their onsets).
@@ -208,15 +209,11 @@ def score_in_audio(
     arm = model.card["arm"]
     systems = [arm, "offset_removed"] if arm == "base" else [arm]
     own = {"default": 0.5, "fitted": model.card["threshold_fitted"]}
-    thresholds = {
-        system: {kind: dict.fromkeys(USES, threshold) for kind, threshold in own.items()}
-        for system in systems
-    }
-    if fitting:
-        chosen = [piece for piece in pieces if piece.name in set(fitting)]
-        for system, best in best_thresholds(model, systems, chosen, rule, config).items():
-            thresholds[system]["best"] = best
-            log.info("%s: best thresholds %s", system, best)
+    kinds = {kind: dict.fromkeys(USES, threshold) for kind, threshold in own.items()}
+    chosen = [piece for piece in pieces if piece.name in set(fitting)]
+    best = best_thresholds(model, systems, chosen, rule, config)
+    for (system, heard_in), of_use in best.items():
+        log.info("%s, %s: best thresholds %s", system, heard_in, of_use)
     rows: list[dict[str, Any]] = []
     for piece in pieces:
         reference = read_reference(piece, settings)
@@ -229,7 +226,9 @@ def score_in_audio(
                 "piece": piece.name,
                 **condition,
             }
-            for kind, of_use in thresholds[system].items():
+            place = system, condition_name(condition["noise"], condition["snr_db"])
+            fitted_here = {"best": best[place]} if place in best else {}
+            for kind, of_use in (kinds | fitted_here).items():
                 active = answer.frames(of_use["frames"])
                 counts = {"frames": count_frames(reference.frames, active)}
                 if condition["noise"] in NOTED_NOISES:
@@ -283,26 +282,30 @@ def best_thresholds(
     pieces: Sequence[SoundingPiece],
     rule: NoteSettings,
     config: Mapping[str, Any],
-) -> dict[str, dict[str, float]]:
-    """Return for each system and use the threshold with the most F1 in what notes are scored in."""
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Return for each system and condition, and each use, the threshold with the most F1.
+
+    Only conditions in which notes are scored have one.
+    """
     settings = model.features
-    fits = {system: Fit(dict.fromkeys(USES, THRESHOLD_GRID)) for system in systems}
+    fits: dict[tuple[str, str], Fit] = {}
     for piece in pieces:
         reference = read_reference(piece, settings)
         for condition, system, answer in answers(model, systems, piece, config):
             if condition["noise"] not in NOTED_NOISES:
                 continue
-            fit = fits[system]
-            for place, threshold in enumerate(THRESHOLD_GRID):
+            place = system, condition_name(condition["noise"], condition["snr_db"])
+            fit = fits.setdefault(place, Fit(dict.fromkeys(USES, THRESHOLD_GRID)))
+            for at, threshold in enumerate(THRESHOLD_GRID):
                 notes = notes_in_range(answer.notes(rule, threshold), settings)
                 active = answer.frames(threshold)
                 roll = rolled(notes, len(reference.frames), settings)
-                fit.add("frames", place, count_frames(reference.frames, active))
-                fit.add("note_frames", place, count_frames(reference.frames, roll))
-                fit.add("notes", place, count_notes(reference.notes, notes, "onset"))
+                fit.add("frames", at, count_frames(reference.frames, active))
+                fit.add("note_frames", at, count_frames(reference.frames, roll))
+                fit.add("notes", at, count_notes(reference.notes, notes, "onset"))
     return {
-        system: {use: threshold for use, (threshold, _) in fit.best().items()}
-        for system, fit in fits.items()
+        place: {use: threshold for use, (threshold, _) in fit.best().items()}
+        for place, fit in fits.items()
     }
 
 

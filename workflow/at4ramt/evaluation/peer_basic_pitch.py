@@ -7,8 +7,8 @@ its ONNX file; windows, decoding and thresholds are its own functions and defaul
 
 It answers each recording without noise and with, at its own thresholds and at the best ones of a
 grid. These are fitted as our models' are (:mod:`at4ramt.evaluation.in_audio`): for each of three
-uses, on pieces of validation, without noise and in all ratios of it together. What is kept of its
-posteriors are the runs of frames at two thresholds.
+uses and for each condition apart, on pieces of validation. What is kept of its posteriors are the
+runs of frames at two thresholds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from at4ramt.audio_noise.kinds import MIXING_RATE_HZ
-from at4ramt.audio_noise.mixing import conditions, noise_seed, noisy_audio, piece_power
+from at4ramt.audio_noise.mixing import (
+    condition_name,
+    conditions,
+    noise_seed,
+    noisy_audio,
+    piece_power,
+)
 from at4ramt.corpus.maps import LABEL
 from at4ramt.errors import InputError
 from at4ramt.evaluation.in_audio import (
@@ -215,7 +221,7 @@ def fit(
     """Write the thresholds that suit basic-pitch best, as JSON.
 
     For ``notes`` and ``note_frames`` they are a pair, of onsets and frames; for ``frames`` (of the
-    posteriors) one. Counts are pooled over pieces and conditions.
+    posteriors) one. Each condition has its own; counts are pooled over pieces.
 
     Args:
         pieces: those of validation.
@@ -234,11 +240,15 @@ def fit(
     settings = CqtSettings.from_config(config["features"])
     model = BasicPitch(threads)
     pairs = list(itertools.product(ONSET_GRID, FRAME_GRID))
-    fitted = Fit({"notes": pairs, "note_frames": pairs, "frames": POSTERIOR_GRID})
+    fits: dict[str, Fit] = {}
     for piece in pieces:
         reference = read_reference(piece, settings)
         frames = len(reference.frames)
-        for _, parts in heard_parts(model, piece, config):
+        for condition, parts in heard_parts(model, piece, config):
+            fitted = fits.setdefault(
+                condition_name(condition["noise"], condition["snr_db"]),
+                Fit({"notes": pairs, "note_frames": pairs, "frames": POSTERIOR_GRID}),
+            )
             for place, (onset, frame) in enumerate(pairs):
                 notes = notes_in_range(notes_of(parts, onset, frame), settings)
                 fitted.add("notes", place, count_notes(reference.notes, notes, "onset"))
@@ -248,12 +258,16 @@ def fit(
                 roll = rolled(runs_of(parts, threshold), frames, settings)
                 fitted.add("frames", place, count_frames(reference.frames, roll))
         log.info("%s: %d pairs of thresholds tried", piece.name, len(pairs))
-    best = fitted.best()
     write_json(
         path,
         {
-            **{use: threshold for use, (threshold, _) in best.items()},
-            "f1": {use: f1 for use, (_, f1) in best.items()},
+            "conditions": {
+                condition: {
+                    use: {"threshold": threshold, "f1": f1}
+                    for use, (threshold, f1) in fitted.best().items()
+                }
+                for condition, fitted in fits.items()
+            },
             "pieces": [piece.name for piece in pieces],
             "version": version(),
         },
@@ -307,20 +321,22 @@ def answer(
         InputError: if a recording or a feature file is unusable.
     """
     thresholds = read_json(thresholds_path)
+    of_condition = thresholds["conditions"]
     model = BasicPitch(threads)
     tables = []
     for piece in pieces:
         for condition, parts in heard_parts(model, piece, config):
+            best = of_condition[condition_name(condition["noise"], condition["snr_db"])]
             pairs = {
                 "notes_default": (ONSET_THRESHOLD, FRAME_THRESHOLD),
-                "notes_best": tuple(thresholds["notes"]),
-                "note_frames_best": tuple(thresholds["note_frames"]),
+                "notes_best": tuple(best["notes"]["threshold"]),
+                "note_frames_best": tuple(best["note_frames"]["threshold"]),
             }
             # Two uses may have the same thresholds.
             formed = {pair: notes_of(parts, *pair) for pair in set(pairs.values())}
             answers = {name: formed[pair] for name, pair in pairs.items()} | {
                 "frames_default": runs_of(parts, FRAME_THRESHOLD),
-                "frames_best": runs_of(parts, thresholds["frames"]),
+                "frames_best": runs_of(parts, best["frames"]["threshold"]),
             }
             tables += [
                 pd.DataFrame(found).assign(piece=piece.name, answer=name, **condition)
