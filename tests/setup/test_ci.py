@@ -68,27 +68,51 @@ NEEDED = ["chromium", "gawk", "git", "make", "munged", "python3", "slurmctld", "
     ids=["nothing", "browser", "slurm", "half a slurm", "python"],
 )
 def test_what_the_tests_need_is_installed_before_they_run(tmp_path, missing, packages):
-    commands = tmp_path / "bin"
+    said = ran(tmp_path, missing, {"make": "echo make $*"})
+    assert said[-1] == "make test"
+    announced = [line for line in said if line.startswith("ci: installing ")]
+    assert [set(line.split()[2:]) for line in announced] == ([packages] if packages else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PYTEST_ARGS", "-k nothing"),
+        ("MAKEFLAGS", "n"),
+        ("MAKEFLAGS", " -- PYTEST_ARGS=nothing"),
+        ("GNUMAKEFLAGS", "-n"),
+        ("MAKEFILES", "other.mk"),
+    ],
+)
+def test_no_variable_leaves_out_a_test(tmp_path, name, value):
+    """Make itself is asked, with a Makefile that says what it would hand to pytest."""
+    (tmp_path / "Makefile").write_text("test:\n\t@echo tests: $(PYTEST_ARGS);\n")
+    (tmp_path / "other.mk").write_text("PYTEST_ARGS = nothing\n")
+    make = f'exec {shutil.which("make")} "$@"'
+    assert ran(tmp_path, [], {"make": make}, **{name: value})[-1] == "tests:"
+
+
+def ran(folder: Path, missing: list[str], stubs: dict[str, str], **variables: str) -> list[str]:
+    """Run .ci/run in a folder where some commands are missing; return the lines it printed."""
+    commands = folder / "bin"
     commands.mkdir()
     for name in ("bash", "dirname", "id", "mkdir", "mktemp", "rm", "tail"):
         (commands / name).symlink_to(shutil.which(name))
-    stubs = dict.fromkeys(set(NEEDED) - set(missing), "")
-    stubs |= {"make": "echo make $*", "apt-get": "echo apt-get $* >&2", "sudo": 'shift; "$@"'}
+    stubs = dict.fromkeys(set(NEEDED) - set(missing), "") | stubs
+    stubs |= {"apt-get": "echo apt-get $* >&2", "sudo": 'shift; "$@"'}
     for name, script in stubs.items():
         (commands / name).write_text(f"#!/bin/sh\n{script}\n")
         (commands / name).chmod(0o755)
 
-    script = tmp_path / ".ci" / "run"
+    script = folder / ".ci" / "run"
     script.parent.mkdir()
     # Not this machine's daemons.
     script.write_text((ROOT / ".ci" / "run").read_text().replace("/usr/sbin", str(commands)))
     done = subprocess.run(
         [commands / "bash", script],
-        env={"PATH": str(commands), "HOME": str(tmp_path)},
+        env={"PATH": str(commands), "HOME": str(folder)} | variables,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines()[-1] == "make test"
-    announced = [line for line in done.stdout.splitlines() if line.startswith("ci: installing ")]
-    assert [set(line.split()[2:]) for line in announced] == ([packages] if packages else [])
+    return done.stdout.splitlines()
