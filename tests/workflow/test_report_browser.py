@@ -8,11 +8,12 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import ConsoleMessage, Dialog, Page, Route, sync_playwright
 from support.pages import elements
 
 CATEGORIES = [
@@ -84,9 +85,9 @@ class Visit:
     problems: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="module")
-def visit(small_report: Path) -> Iterator[Visit]:
-    """Open the report in a browser that can reach nothing but it."""
+@contextmanager
+def visiting(report: Path) -> Iterator[Visit]:
+    """Open a report in a browser that can reach nothing but it."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     assert chromium, "no chromium on the PATH: install it (Debian: apt-get install chromium)"
     with sync_playwright() as player:
@@ -104,34 +105,65 @@ def visit(small_report: Path) -> Iterator[Visit]:
         context = browser.new_context(viewport=VIEWPORT, offline=True)
         page = context.new_page()
         opened = Visit(page)
+        problems = opened.problems
 
         def guard(route: Route) -> None:
             if route.request.url.startswith(("file:", "data:", "blob:", "about:")):
                 route.continue_()
             else:
-                opened.problems.append(f"asked for {route.request.url[:120]}")
+                problems.append(f"asked for {route.request.url[:120]}")
                 route.abort()
 
+        def console(message: ConsoleMessage) -> None:
+            if message.type == "error":
+                problems.append(f"console: {message.text[:300]}")
+
+        def dialog(shown: Dialog) -> None:
+            problems.append(f"dialog: {shown.message}")
+            # The page would wait for an answer, and the test for the page.
+            shown.dismiss()
+
         page.route("**/*", guard)
-        page.on(
-            "console",
-            lambda message: (
-                opened.problems.append(f"console: {message.text[:300]}")
-                if message.type == "error"
-                else None
-            ),
-        )
-        page.on("pageerror", lambda error: opened.problems.append(f"script: {error}"))
-        page.on(
-            "requestfailed", lambda request: opened.problems.append(f"failed: {request.url[:120]}")
-        )
-        page.on("dialog", lambda dialog: opened.problems.append(f"dialog: {dialog.message}"))
-        context.on("page", lambda other: opened.problems.append(f"opened {other.url[:120]}"))
-        page.goto(small_report.resolve().as_uri())
+        page.on("console", console)
+        page.on("dialog", dialog)
+        page.on("pageerror", lambda error: problems.append(f"script: {error}"))
+        page.on("requestfailed", lambda request: problems.append(f"failed: {request.url[:120]}"))
+        context.on("page", lambda other: problems.append(f"opened {other.url[:120]}"))
+        page.goto(report.resolve().as_uri())
         page.wait_for_selector("#app nav")
         yield opened
         context.close()
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def visit(small_report: Path) -> Iterator[Visit]:
+    """Open the report of the small run."""
+    with visiting(small_report) as opened:
+        yield opened
+
+
+# What a report must not do, and what the guard says of it.
+PLANTED = {
+    '<img src="https://load.example/a.png">': "asked for https://load.example/a.png",
+    "<script>fetch('https://ask.example/').catch(() => 0)</script>": "asked for https://ask.example/",
+    "<script>new WebSocket('wss://socket.example')</script>": "console: WebSocket connection to",
+    "<script>console.error('planted')</script>": "console: planted",
+    "<script>throw Error('thrown')</script>": "script: thrown",
+    "<script>alert('planted')</script>": "dialog: planted",
+    "<script>open('about:blank')</script>": "opened about:blank",
+    '<img src="file:///not/there.png">': "failed: file:///not/there.png",
+}
+
+
+def test_the_guard_sees_what_is_planted_in_a_report(small_report: Path, tmp_path: Path) -> None:
+    planted = tmp_path / "report.html"
+    page = small_report.read_text(encoding="utf-8")
+    planted.write_text(page + "\n".join(PLANTED), encoding="utf-8")
+    with visiting(planted) as opened:
+        opened.page.wait_for_load_state()
+        for what, said in PLANTED.items():
+            assert any(told.startswith(said) for told in opened.problems), (what, opened.problems)
 
 
 def test_the_report_holds_all_that_it_shows(small_report: Path) -> None:
@@ -177,6 +209,9 @@ def test_front_page_says_what_the_run_is(visit: Visit) -> None:
     # the graph of the rules is drawn beside the text
     box = visit.page.locator("#app canvas, #app svg.marks").first.bounding_box()
     assert box and box["width"] > 50 and box["height"] > 50
+    # Vega's menu beside it would send the graph to its editor on the web.
+    assert visit.page.locator("#app summary").count() == 1
+    assert not visit.page.locator("#app summary").is_visible()
     assert visit.problems == []
 
 

@@ -125,7 +125,41 @@ def test_every_part_of_a_page_escapes_what_it_is_given(tmp_path: Path, name: str
         "<audio src=//evil.example/a.mp3>",
         "<form action=//evil.example>",
         "<use href=//a#b>",
+        "<use xlink:href=//a.example/b.svg#c>",
+        "<image xlink:href=https://a.example/b.png>",
+        "<image href=data:image/svg+xml,a>",
+        "<a href=https://a.example>",
+        "<a href=other.html>",
+        "<a href='data:text/html,<script>f()</script>'>",
+        "<a href=# ping=//a.example>",
+        "<rect fill='url(https://a.example/b.svg#c)'>",
+        "<p style='background:image-set(\"//a.example/b.png\" 1x)'>",
+        "<p style='background:u\\72l(//a.example/b.png)'>",
+        "<img srcset='data:image/png;base64,eA==, //a.example/b.png 2x'>",
+        "<link rel=stylesheet href='data:text/css,@import \"//a.example\"'>",
+        "<style>@im/**/port '//a.example'</style>",
+        "<style>&#64;import '//a.example'</style>",
+        "<style>@import '//a.example'",
+        "<set attributeName=href to=//a.example>",
+        "<?xml-stylesheet href='//a.example/b.css'?>",
     ],
 )
-def test_what_runs_or_loads_is_found(page: str) -> None:
+def test_what_runs_loads_or_leads_away_is_found(page: str) -> None:
     assert elements(page).active
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<a href=#part>",
+        "<a href='data:text/csv;base64,eA==' download=a.csv>",
+        "<img src='data:image/png;base64,eA==' alt='url of https://a.example'>",
+        "<audio src='data:audio/wav;base64,eA=='>",
+        "<use xmlns:xlink='http://www.w3.org/1999/xlink' xlink:href=#a>",
+        "<path clip-path='url(#a)'>",
+        "<style>p { background: url('data:image/png;base64,eA==') }</style>",
+        "<p>https://a.example, url(//a.example), javascript:</p>",
+    ],
+)
+def test_what_is_in_the_page_itself_is_let_be(page: str) -> None:
+    assert elements(page).active == []
