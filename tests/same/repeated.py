@@ -1,8 +1,8 @@
 """The smallest run again and again in one folder: what grows, on the disk or in memory.
 
-``python -m same.repeated --times 50 --folder /tmp/repeated`` prints a row a run. Before each run
-but the first the results are deleted, as somebody does who wants them made anew; logs, benchmarks
-and what Snakemake keeps stay where they are.
+``python -m same.repeated --times 50 --folder /tmp/repeated`` prints a row a run, then what grew; if
+anything did, it fails. Before each run but the first the results are deleted, as somebody does who
+wants them made anew; logs, benchmarks and what Snakemake keeps stay where they are.
 """
 
 from __future__ import annotations
@@ -70,21 +70,47 @@ def repeated(run: Surroundings, times: int, targets: Sequence[str] = TARGETS) ->
         )
 
 
+def grown(first: Run, run: Run, number: int) -> list[str]:
+    """Return what a run left or took that differs from the first; nothing if all is as it was."""
+    found = [
+        f"{now} {what}, expected {then}"
+        for what, now, then in (
+            ("files", run.files, first.files),
+            ("of Snakemake's logs", run.words, number),
+            ("files in TMPDIR", run.scraps, 0),
+            ("files in HOME", run.home_files, first.home_files),
+        )
+        if now != then
+    ]
+    # Benchmarks and histories say times, in more digits or in fewer.
+    if abs(run.megabytes - first.megabytes) > 0.001 * first.megabytes:
+        found.append(f"{run.megabytes:.3f} MB, expected {first.megabytes:.3f} within a thousandth")
+    if run.peak_mb > 1.1 * first.peak_mb:
+        found.append(f"a peak of {run.peak_mb:.0f} MB, expected {first.peak_mb:.0f} within a tenth")
+    return [f"run {number}: {each}" for each in found]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Repeat; print a row a run."""
+    """Repeat; print a row a run, and what grew; return 1 if anything did."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--folder", type=Path, required=True, help="a new one, for some 300 MB")
     parser.add_argument("--targets", nargs="+", default=TARGETS[1:])
     options = parser.parse_args(arguments)
+    if options.times < 2:
+        parser.error(f"--times {options.times}: expected 2 or more, or nothing can grow")
     run = surroundings(options.folder.resolve(), ())
     print("| run | files | MB | Snakemake's logs | in TMPDIR | in HOME | peak [MB] | seconds |")
     print("|---|---|---|---|---|---|---|---|")
-    for number, row in enumerate(repeated(run, options.times, ("--", *options.targets)), start=1):
-        cells = (number, row.files, f"{row.megabytes:.2f}", row.words, row.scraps, row.home_files,
-                 f"{row.peak_mb:.0f}", f"{row.seconds:.0f}")  # fmt: skip
+    rows: list[Run] = []
+    for row in repeated(run, options.times, ("--", *options.targets)):
+        rows.append(row)
+        cells = (len(rows), row.files, f"{row.megabytes:.2f}", row.words, row.scraps,
+                 row.home_files, f"{row.peak_mb:.0f}", f"{row.seconds:.0f}")  # fmt: skip
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
-    return 0
+    found = [told for number, row in enumerate(rows, 1) for told in grown(rows[0], row, number)]
+    print("\n".join(found))
+    return bool(found)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from faults.sameness import made
-from same.repeated import repeated
+from same.repeated import Run, grown, main, repeated
 from same.surroundings import (
     SHORT,
     Surroundings,
@@ -68,14 +68,44 @@ def test_a_run_that_is_made_again_and_again_grows_neither_on_the_disk_nor_in_mem
     folder: Path,
 ) -> None:
     run = surroundings(folder / "again", ())
-    first, *others = repeated(run, 3, MODEL)
-    for number, row in enumerate(others, start=2):
-        assert row.files == first.files
-        assert abs(row.megabytes - first.megabytes) < 0.001 * first.megabytes
-        assert row.words == number
-        assert row.scraps == first.scraps == 0
-        assert row.home_files == first.home_files
-        assert row.peak_mb < 1.1 * first.peak_mb
+    rows = list(repeated(run, 3, MODEL))
+    assert [grown(rows[0], row, number) for number, row in enumerate(rows, start=1)] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, ""),
+        ({"files": 101}, "run 2: 101 files, expected 100\n"),
+        ({"megabytes": 2.01}, "run 2: 2.010 MB, expected 2.000 within a thousandth\n"),
+        ({"words": 4}, "run 2: 4 of Snakemake's logs, expected 2\n"),
+        ({"scraps": 1}, "run 2: 1 files in TMPDIR, expected 0\n"),
+        ({"home_files": 6}, "run 2: 6 files in HOME, expected 5\n"),
+        ({"peak_mb": 600.0}, "run 2: a peak of 600 MB, expected 500 within a tenth\n"),
+    ],
+    ids=["nothing", "files", "megabytes", "words", "scraps", "home_files", "peak_mb"],
+)
+def test_what_grows_is_told_and_fails_the_command(
+    changed: dict[str, float],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = Run(
+        files=100, megabytes=2.0, words=1, scraps=0, home_files=5, peak_mb=500.0, seconds=9.0
+    )
+    rows = [first, replace(first, **{"words": 2} | changed)]
+    monkeypatch.setattr("same.repeated.surroundings", lambda *_: None)
+    monkeypatch.setattr("same.repeated.repeated", lambda *_: iter(rows))
+    assert main(["--times", "2", "--folder", str(tmp_path)]) == bool(told)
+    assert capsys.readouterr().out.rpartition("|\n")[2] == (told or "\n")
+
+
+def test_one_run_shows_no_growth_and_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--times", "1", "--folder", str(tmp_path)])
+    assert ended.value.code == 2
 
 
 def test_a_folder_on_whose_name_a_shell_would_act_is_refused_before_anything_runs(
