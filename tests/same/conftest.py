@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from same.surroundings import SHORT, VARIED, Surroundings, surroundings
+from same.surroundings import SHORT, VARIED, Surroundings, surroundings, telling
 
 
 def reachable(folder: Path) -> Path:
@@ -23,7 +23,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Surroundings, Surrou
     pair = (surroundings(folder / "plain", ()), surroundings(folder / "varied", VARIED))
     # At once, because the second leaves a core to the first.
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda run: run.snakemake(*SHORT), pair))
+        list(pool.map(lambda run: telling(run).snakemake(*SHORT), pair))
     return pair
 
 

@@ -2,8 +2,8 @@
 
 ``python -m same.surroundings --folder /tmp/same`` makes one run of ``tests/faults/smallest.yaml``
 as anybody would, and one that differs in everything in :data:`VARIED`; then it says which results
-differ. ``--only tz locale`` varies these alone: so one finds what a difference comes from. The
-plain run is kept in the folder for the next call.
+differ, and which processes saw nothing of what was varied. ``--only tz locale`` varies these alone:
+so one finds what a difference comes from. The plain run is kept in the folder for the next call.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 from faults.sameness import differences, leftovers, made
+from same.injected.sitecustomize import MOMENT
 from support.checkout import PARTS, ROOT
 
 HERE = Path(__file__).resolve().parent
@@ -41,24 +43,48 @@ COARSE_NS = 2_000_000_000
 
 VARIED = {
     "folder": "a working directory with blanks, quotes and accents in its path",
-    "user": "another user, in no table of users where root starts the test; settings of Keras and "
-    "matplotlib in the home folder",
-    "tz": "TZ=Pacific/Chatham, 12:45 or 13:45 h ahead, against UTC",
-    "locale": "a German ISO 8859-1 (decimal comma) where localedef can make it, else ASCII (C)",
+    "user": "another user, in no table of users; settings of Keras and matplotlib in the home "
+    "folder",
+    "tz": "the time of the Chatham Islands, 12:45 or 13:45 h ahead, against UTC",
+    "locale": "a German ISO 8859-1, with a decimal comma",
     "cores": "one core, and processes that see no other, against two; OMP_NUM_THREADS=3",
     "hash_seed": "another PYTHONHASHSEED",
-    "order": "every folder is listed from its last name to its first",
+    "order": "every folder is listed from its last name to its first, against first to last",
     "umask": "umask 027 against 022",
     "times": "times of files in steps of two seconds, as on FAT",
     "date": "jobs believe that it is 29 February 2028",
 }
 # Not in the table of users: what asks for the user's name gets none.
 SOMEBODY = 54_321
+# Pacific/Chatham, written out: a name that the machine's tables of zones lack counts as UTC.
+CHATHAM = "<+1245>-12:45<+1345>,M9.5.0/2:45,M4.1.0/3:45"
 HOME = {
     ".keras/keras.json": json.dumps({"floatx": "float64", "epsilon": 0.01, "backend": "jax"}),
     ".config/matplotlib/matplotlibrc": "lines.linewidth: 9\nsavefig.bbox: tight\n",
     ".config/snakemake/default/config.yaml": "cores: 7\nkeep-going: true\n",
 }
+# Jobs of every phase that any of these runs has.
+WITNESSES = {"render_piece", "extract_cqt", "build_shard", "train_base", "train_round",
+             "evaluate_model", "transcribe_recording"}  # fmt: skip
+Told = dict[str, Any]
+DAY_SECONDS = 86_400
+RULES = sorted(path.name for path in (ROOT / "workflow/rules").iterdir())
+# Of each thing: what is looked at in what a process tells, and what that is in the plain run and
+# in one in which it is varied.
+EFFECTS: dict[str, tuple[Callable[[Told], object], object, object]] = {
+    "folder": (lambda told: "où l'on est" in told["folder"], False, True),
+    "user": (
+        lambda told: (told["uid"], told["furnished"]), (os.geteuid(), False), (SOMEBODY, True)
+    ),
+    "tz": (lambda told: told["seconds_ahead"] in (45_900, 49_500), False, True),
+    "locale": (lambda told: told["decimal_point"], ".", ","),
+    "cores": (lambda told: told["cores"] == 1, False, True),
+    "hash_seed": (lambda told: told["hashes_randomised"], False, True),
+    "order": (lambda told: told["first_listed"], [RULES[0]] * 2, [RULES[-1]] * 2),
+    "umask": (lambda told: told["umask"], 0o022, 0o027),
+    "times": (lambda told: told["fraction_ns"] == 0, False, True),
+    "date": (lambda told: abs(told["time"] - MOMENT) < DAY_SECONDS, False, True),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,12 +97,13 @@ class Ended:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a run is called with."""
+    """What a run is called with; `lacks` says what this machine cannot vary, and how it could."""
 
     folder: Path
     prefix: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    lacks: dict[str, str] = field(default_factory=dict)
 
     @property
     def checkout(self) -> Path:
@@ -116,31 +143,37 @@ class Surroundings:
 
 
 def other_user(folder: Path) -> tuple[str, ...]:
-    """Return what starts a program as :data:`SOMEBODY`; nothing where this user may not.
+    """Return what starts a program as :data:`SOMEBODY`; nothing where this machine does not.
 
-    Where the interpreter is in a folder of root's, that user may read everything (not write).
+    Root becomes that user; where the interpreter is in a folder of root's, one who may read
+    everything (not write). Anybody else is called by that number in a namespace of their own.
     """
-    if os.geteuid() != 0 or not shutil.which("setpriv"):
-        return ()
-    became = ("setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups")
-    for capability in ((), ("+dac_read_search",), ("+dac_override",)):
-        may = [f"--{kind}-caps={c}" for c in capability for kind in ("inh", "ambient")]
-        tried = [*became, *may, sys.executable, "-c", "import sys, snakemake; print(sys.version)"]
+    ways: list[tuple[str, ...]] = [
+        ("unshare", "--user", f"--map-user={SOMEBODY}", f"--map-group={SOMEBODY}")
+    ]
+    if os.geteuid() == 0:
+        became = ("setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups")
+        ways = [became]
+        for capability in ("+dac_read_search", "+dac_override"):
+            ways.append((*became, *(f"--{kind}-caps={capability}" for kind in ("inh", "ambient"))))
+    for way in ways:
+        tried = [*way, sys.executable, "-c", "import sys, snakemake; print(sys.version)"]
+        if not shutil.which(way[0]):
+            continue
         ended = subprocess.run(tried, cwd=folder, capture_output=True, text=True, check=False)
         # Where it may not read the interpreter, another Python of the system is found.
         if ended.returncode == 0 and ended.stdout.strip() == sys.version:
-            return (*became, *may)
+            return way
     return ()
 
 
-def other_locale(folder: Path) -> dict[str, str]:
-    """Return the environment of a locale that is as far from C.UTF-8 as this machine allows."""
+def german(folder: Path) -> dict[str, str]:
+    """Return the environment of a German locale, made in a folder; nothing if it cannot be made."""
     name = "de_DE.ISO-8859-1"
     make = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(folder / name)]
     if shutil.which("localedef") and subprocess.run(make, capture_output=True).returncode == 0:
         return {"LC_ALL": name, "LANG": name, "LOCPATH": str(folder)}
-    # Python would take UTF-8 instead of the ASCII that this locale says.
-    return {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    return {}
 
 
 def surroundings(folder: Path, varied: Collection[str]) -> Surroundings:
@@ -167,14 +200,23 @@ def surroundings(folder: Path, varied: Collection[str]) -> Surroundings:
         "TMPDIR": str(folder / "tmp"),
         "AT4RAMT_SURROUNDINGS": ",".join(varied),
     }
-    for name in ("home", "tmp", "locale"):
+    for name in ("home", "tmp", "locale", "witnesses"):
         (folder / name).mkdir()
+    lacks: dict[str, str] = {}
     prefix: tuple[str, ...] = ()
     options: tuple[str, ...] = ("--cores", "2", "--resources", "gpu=2")
     if "tz" in varied:
-        environment["TZ"] = "Pacific/Chatham"
+        environment["TZ"] = CHATHAM
     if "locale" in varied:
-        environment |= other_locale(folder / "locale")
+        # Where there is none, ASCII; Python would take UTF-8 instead.
+        ascii_only = {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+        made_here = german(folder / "locale")
+        environment |= made_here or ascii_only
+        if not made_here:
+            lacks["locale"] = (
+                "localedef can make no de_DE.ISO-8859-1: install the sources of locales "
+                "(Debian, Ubuntu: apt-get install locales)"
+            )
     if "hash_seed" in varied:
         environment["PYTHONHASHSEED"] = "4711"
     if "cores" in varied:
@@ -182,16 +224,23 @@ def surroundings(folder: Path, varied: Collection[str]) -> Surroundings:
         prefix = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
         # As a module of a cluster sets it.
         environment |= {"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3"}
+        if len(os.sched_getaffinity(0)) == 1:
+            lacks["cores"] = "this process may use one core, as the varied run does: give it two"
     user = other_user(folder) if "user" in varied else ()
     if "user" in varied:
         prefix = (*prefix, *user)
+        if not user:
+            lacks["user"] = (
+                f"no program starts as user {SOMEBODY}: start the tests as root with setpriv, or "
+                "let users have namespaces, for unshare --map-user (both of util-linux)"
+            )
         environment = {k: v for k, v in environment.items() if k not in ("USER", "LOGNAME")}
         furnish(folder / "home")
     mask = "027" if "umask" in varied else "022"
     prefix = ("sh", "-c", f'umask {mask}; exec "$@"', "sh", *prefix)
-    made = Surroundings(folder, prefix, options, environment)
+    made = Surroundings(folder, prefix, options, environment, lacks)
     copy(made.checkout)
-    if user:
+    if user and os.geteuid() == 0:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, SOMEBODY, SOMEBODY, follow_symlinks=False)
     return made
@@ -223,6 +272,28 @@ def copy(path: Path) -> None:
     seconds = np.arange(3 * 22_050) / 22_050
     tone = 0.3 * np.exp(-seconds) * np.sin(2 * np.pi * 440 * seconds)
     soundfile.write(path / "input" / "a song.wav", tone, 22_050)
+
+
+def telling(run: Surroundings) -> Surroundings:
+    """Return the same surroundings, in which each process tells what it sees."""
+    witnesses = {"AT4RAMT_WITNESSES": str(run.folder / "witnesses")}
+    return replace(run, environment=run.environment | witnesses)
+
+
+def unaffected(run: Surroundings, what: str, *, varied: bool) -> list[str]:
+    """Return which processes of a run that told what they see saw else than is meant."""
+    look, plain, other = EFFECTS[what]
+    expected = other if varied else plain
+    said = [json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted((run.folder / "witnesses").glob("*.json"))]  # fmt: skip
+    jobs = [told for told in said if told["rule"]]
+    silent = WITNESSES - {told["rule"] for told in jobs}
+    wrong = [f"{what}: {rule} told nothing into {run.folder}/witnesses" for rule in silent]
+    # The clock is moved in jobs alone.
+    for told in jobs if what == "date" else said:
+        if (found := look(told)) != expected:
+            wrong.append(f"{what}: {told['rule'] or 'snakemake'} saw {found}, expected {expected}")
+    return sorted(set(wrong))
 
 
 def differing(one: Surroundings, other: Surroundings) -> list[str]:
@@ -273,14 +344,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shutil.rmtree(folder / name, ignore_errors=True)
     began = time.monotonic()
     other = surroundings(folder / name, options.only)
-    other.snakemake(*TARGETS)
+    telling(other).snakemake(*TARGETS)
     found = differing(other, reference)
+    unseen = [told for what in options.only for told in unaffected(other, what, varied=True)]
     for what in options.only:
-        print(f"{what}: {VARIED[what]}")
+        print(f"{what}: {other.lacks.get(what) or VARIED[what]}")
     count = len(made(reference.checkout))
     print(f"{count} files, {len(found)} differ; {time.monotonic() - began:.0f} s")
-    print("\n".join(found))
-    return bool(found)
+    print("\n".join(found + unseen))
+    return bool(found or unseen)
 
 
 if __name__ == "__main__":

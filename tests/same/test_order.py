@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from same.injected.sitecustomize import Reversed
+from same.injected.sitecustomize import Sorted
 from support.checkout import ROOT
 from support.replicas import (
     MAESTRO_PIECES,
@@ -79,9 +79,9 @@ def test_a_corpus_is_the_same_in_whatever_order_its_files_come(
     scandir, listdir = os.scandir, os.listdir
     asked = []
 
-    def backwards(*path: object) -> Reversed:
+    def backwards(*path: object) -> Sorted:
         asked.append(path)
-        return Reversed(scandir(*path))
+        return Sorted(scandir(*path), backwards=True)
 
     monkeypatch.setattr(os, "scandir", backwards)
     monkeypatch.setattr(os, "listdir", lambda *path: sorted(listdir(*path), reverse=True))

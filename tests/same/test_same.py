@@ -12,12 +12,15 @@ from faults.sameness import made
 from same.repeated import Run, grown, main, repeated
 from same.surroundings import (
     SHORT,
+    VARIED,
+    WITNESSES,
     Surroundings,
     differing,
     forget_fractions,
     is_done,
     modes,
     surroundings,
+    unaffected,
 )
 
 MODEL = ("--", "results/models/base/seed_0.keras")
@@ -43,6 +46,19 @@ def test_a_run_that_differs_in_all_its_surroundings_makes_the_same(
     # Nor has anybody else anything to make again in that folder.
     as_usual = replace(plain, folder=run.folder)
     assert is_done(as_usual, SHORT)
+
+
+@pytest.mark.parametrize("what", VARIED)
+def test_the_processes_of_both_runs_saw_what_is_varied(
+    what: str, runs: tuple[Surroundings, Surroundings]
+) -> None:
+    plain, run = runs
+    if what in run.lacks:
+        pytest.skip(run.lacks[what])
+    assert unaffected(plain, what, varied=False) == []
+    assert unaffected(run, what, varied=True) == []
+    # Had it come to nothing, this would have been told of it.
+    assert len(unaffected(plain, what, varied=True)) >= len(WITNESSES)
 
 
 def test_times_in_steps_of_two_seconds_make_nothing_stale_and_hide_no_change(

@@ -53,7 +53,7 @@ def test_what_runs_passes_in_ci(folder, monkeypatch):
     done.assert_outcomes(passed=1)
 
 
-NEEDED = ["chromium", "gawk", "git", "make", "munged", "python3", "slurmctld", "slurmd"]
+NEEDED = ["chromium", "de_DE", "gawk", "git", "make", "munged", "python3", "slurmctld", "slurmd"]
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,9 @@ NEEDED = ["chromium", "gawk", "git", "make", "munged", "python3", "slurmctld", "
         (["slurmctld", "slurmd", "munged"], {"slurm-wlm", "munge"}),
         (["slurmd"], {"slurm-wlm"}),
         (["python3"], {"python3", "python3-venv"}),
+        (["de_DE"], {"locales"}),
     ],
-    ids=["nothing", "browser", "slurm", "half a slurm", "python"],
+    ids=["nothing", "browser", "slurm", "half a slurm", "python", "locale"],
 )
 def test_what_the_tests_need_is_installed_before_they_run(tmp_path, missing, packages):
     said = ran(tmp_path, missing, {"make": "echo make $*"})
@@ -106,8 +107,12 @@ def ran(folder: Path, missing: list[str], stubs: dict[str, str], **variables: st
 
     script = folder / ".ci" / "run"
     script.parent.mkdir()
-    # Not this machine's daemons.
-    script.write_text((ROOT / ".ci" / "run").read_text().replace("/usr/sbin", str(commands)))
+    # Not this machine's daemons and locales.
+    text = (ROOT / ".ci" / "run").read_text()
+    for place in ("/usr/sbin", "/usr/share/i18n/locales"):
+        assert place in text
+        text = text.replace(place, str(commands))
+    script.write_text(text)
     done = subprocess.run(
         [commands / "bash", script],
         env={"PATH": str(commands), "HOME": str(folder)} | variables,
