@@ -110,7 +110,8 @@ def testify(folder: str) -> None:
         "rule": SCRIPT[1] if SCRIPT else "",
         "folder": os.fsencode(os.getcwd()).decode("utf-8", "replace"),
         "uid": os.getuid(),
-        "furnished": os.path.exists(os.path.expanduser("~/.keras/keras.json")),
+        # Keras writes a keras.json of its own.
+        "furnished": os.path.exists(os.path.expanduser("~/.config/matplotlib/matplotlibrc")),
         "seconds_ahead": time.localtime().tm_gmtoff,
         "decimal_point": locale.localeconv()["decimal_point"],
         "cores": len(os.sched_getaffinity(0)),
