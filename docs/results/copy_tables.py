@@ -3,7 +3,7 @@
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py demo results
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py study study/results
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py robust robust/results
-    PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py ablation robust/results
+    PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py ablation robust_ablation/results
 
 Of a robust run the counts of audio.parquet are added up by piano. Of an ablation they are kept by
 piece, beside those of other seeds that are there, and each arm is compared with `brief`. Of the
