@@ -4,7 +4,9 @@ requirements-cpu.in   -> lock.txt           every file of every package with its
 requirements-test.in  -> lock-test.txt      lock.txt and the test tools
 requirements-gpu.in   -> lock-gpu.txt       lock.txt with the other TensorFlow, and CUDA
 peer.in               -> lock-peer.txt      basic-pitch, with the versions of lock.txt
-<group>.in            -> <group>.yaml       a conda environment, pinned as its lock file is
+uv.in                 -> lock-uv.txt        the tool that does this
+<group>.in            -> <group>.yaml       a conda environment, pinned and hashed as its lock file
+peer.in               -> peer.post-deploy.sh  what conda cannot be told of the peer's
 
 What is in the lock files stays at its version unless its line in a .in file asks for another.
 `--upgrade` raises all of it, the lines of the files in PINNED too. Standard library only; uv is put
@@ -18,17 +20,18 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 ENVS = Path(__file__).resolve().parent
-# The wheel for Linux on x86-64, where all of this runs.
-UV = "uv==0.13.9 --hash=sha256:d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19"
+UV_LOCK = "lock-uv.txt"
 PYTHON = "3.11"
 LOCKS = {
     "requirements-cpu.in": "lock.txt",
     "requirements-test.in": "lock-test.txt",
     "requirements-gpu.in": "lock-gpu.txt",
     "peer.in": "lock-peer.txt",
+    "uv.in": UV_LOCK,
 }
 # The .in files whose versions `--upgrade` raises, with the lock file that they are then taken from.
 # cuDNN (requirements-gpu.in) and the peer (peer.in) are raised by hand: docs/dependencies.md.
@@ -36,6 +39,7 @@ PINNED = {
     "requirements.in": "lock.txt",
     "requirements-cpu.in": "lock.txt",
     "requirements-test.in": "lock-test.txt",
+    "uv.in": UV_LOCK,
 }
 # Requirements that are not a package's own, and what is the same as elsewhere.
 FOR_PEER = ("--override", "peer-overrides.in", "--constraint", "lock.txt")
@@ -59,6 +63,17 @@ dependencies:
   - python={python}
   - pip
   - pip:
+      - --require-hashes
+"""
+POST_DEPLOY = """\
+# Made by `make lock` from peer.in and lock-peer.txt: edit those. Run by Snakemake when it has made
+# the conda environment of peer.yaml, with pip on the PATH: basic-pitch goes in without its own
+# requirements (peer-overrides.in says which are wrong), which conda cannot tell pip.
+set -eu
+wanted="$(mktemp)"
+trap 'rm -f "$wanted"' EXIT
+echo "{pin}" >"$wanted"
+python -m pip install --no-deps --require-hashes --requirement "$wanted"
 """
 
 
@@ -103,9 +118,24 @@ def raise_pins(lock: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def conda_environment(group: str, lock: str, pins: str) -> str:
-    """Return a conda environment file for ``pins``, the lines of a pip requirements file."""
+def hashed(pins: str, lock: str) -> dict[str, str]:
+    """Return ``pins``, the lines of a pip requirements file, by package, with a lock's hashes.
+
+    In one line each and not in a file of their own: Snakemake copies a conda environment's file to
+    another folder before conda reads it.
+    """
+    hashes = {
+        head.partition("==")[0]: re.findall(r"--hash=sha256:[0-9a-f]{64}", block)
+        for block in re.split(r"\n(?=\S)", lock.strip())
+        if (head := block.partition(" ")[0])
+    }
     lines = [line.strip() for line in pins.splitlines() if line.strip()]
+    names = [line.partition("==")[0] for line in lines]
+    return {name: " ".join([line, *hashes[name]]) for name, line in zip(names, lines, strict=True)}
+
+
+def conda_environment(group: str, lock: str, lines: Iterable[str]) -> str:
+    """Return a conda environment file for the lines of a pip requirements file."""
     quoted = [f'      - "{line}"\n' if ";" in line else f"      - {line}\n" for line in lines]
     return HEADER.format(group=group, lock=lock, python=PYTHON) + "".join(quoted)
 
@@ -130,10 +160,8 @@ def resolve_all(*, upgrade: bool) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         bin_folder = Path(scratch, "venv", "bin")
         subprocess.run([sys.executable, "-I", "-m", "venv", bin_folder.parent], check=True)
-        wanted = Path(scratch, "uv.txt")
-        wanted.write_text(UV)
         pip = [str(bin_folder / "python"), "-I", "-m", "pip", "install", "--quiet"]
-        pip += ["--require-hashes", "--requirement", str(wanted)]
+        pip += ["--require-hashes", "--requirement", str(ENVS / UV_LOCK)]
         subprocess.run(pip, check=True, env=os.environ | {"PIP_USER": "0"})
         uv = [str(bin_folder / "uv")]
         for source, lock in LOCKS.items():
@@ -148,12 +176,19 @@ def resolve_all(*, upgrade: bool) -> None:
             options = [*FOR_CONDA, "--constraint", lock]
             options += FOR_PEER if group == "peer" else ()
             resolve(uv, f"{group}.in", pins, *options)
-            environment = conda_environment(group, lock, pins.read_text())
-            if group == "peer":
-                # conda gives pip no way to leave requirements out: peer.post-deploy.sh installs it.
-                environment = re.sub(r".*basic-pitch.*\n", "", environment)
-            (ENVS / f"{group}.yaml").write_text(environment)
+            write_environment(group, lock, pins.read_text())
             print(f"envs/{group}.yaml")
+
+
+def write_environment(group: str, lock: str, pins: str) -> None:
+    """Write a group's conda environment, and what is done when it was made."""
+    lines = hashed(pins, (ENVS / lock).read_text(encoding="utf-8"))
+    if group == "peer":
+        # conda gives pip no way to leave requirements out.
+        script = POST_DEPLOY.format(pin=lines.pop("basic-pitch"))
+        (ENVS / "peer.post-deploy.sh").write_text(script, encoding="utf-8")
+    environment = conda_environment(group, lock, lines.values())
+    (ENVS / f"{group}.yaml").write_text(environment, encoding="utf-8")
 
 
 if __name__ == "__main__":

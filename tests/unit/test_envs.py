@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -52,15 +53,22 @@ def locked(name: str) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def conda(group: str) -> dict[str, str]:
-    """Return the pins of a conda environment's pip section."""
+def conda(group: str) -> dict[str, tuple[str, list[str]]]:
+    """Return version and hashes of each line of a conda environment's pip section."""
     environment = yaml.safe_load((ENVS / f"{group}.yaml").read_text())
     assert environment["channels"] == ["conda-forge", "nodefaults"]
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
-    return {canonical(line.partition("==")[0]): line.partition("==")[2] for line in pip}
+    # Then pip takes no line without a hash, nor what a line needs and is not there.
+    assert pip.pop(0) == "--require-hashes"
+    found = {}
+    for line in pip:
+        pin, *hashes = line.split(" ")
+        name, version = pin.split("==")
+        found[canonical(name)] = (version, hashes)
+    return found
 
 
-@pytest.mark.parametrize("name", ["lock.txt", "lock-test.txt", "lock-gpu.txt", "lock-peer.txt"])
+@pytest.mark.parametrize("name", sorted(path.name for path in ENVS.glob("lock*.txt")))
 def test_every_package_has_hashes_and_nothing_names_a_host(name):
     text = (ENVS / name).read_text()
     assert "://" not in text and "--index" not in text and "--find-links" not in text
@@ -95,15 +103,13 @@ def test_the_gpu_lock_is_the_lock_with_another_tensorflow():
 
 
 @pytest.mark.parametrize("group", LOCK_OF)
-def test_conda_environments_are_pinned_as_their_lock_is(group):
+def test_conda_environments_have_the_pins_and_hashes_of_their_lock(group):
     lock, pins = locked(LOCK_OF[group]), conda(group)
-    assert pins == {package: lock[package][0] for package in pins}
+    assert pins == {package: lock[package] for package in pins}
     missing = wanted(f"{group}.in").keys() - pins.keys()
     if group == "peer":
         # Which conda's pip would install with requirements that cannot be met.
         assert missing == {"basic-pitch"}
-        installed = f'--no-deps "basic-pitch=={lock["basic-pitch"][0]}"'
-        assert installed in (ENVS / "peer.post-deploy.sh").read_text()
         missing = set()
     assert not missing, f"run `make lock`: {missing}"
 
@@ -195,8 +201,40 @@ def test_a_lock_that_cannot_be_made_leaves_the_in_files_alone(monkeypatch, tmp_p
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
-def test_the_tool_that_makes_the_lock_files_is_locked_itself():
-    assert re.fullmatch(r"uv==[\d.]+ --hash=sha256:[0-9a-f]{64}", make_lock().UV)
+def test_the_tool_that_makes_the_lock_files_is_locked_itself_and_raised_with_them():
+    module = make_lock()
+    assert module.LOCKS["uv.in"] == module.PINNED["uv.in"] == module.UV_LOCK
+    assert wanted("uv.in") == {name: pin for name, (pin, _) in locked(module.UV_LOCK).items()}
+
+
+@pytest.mark.parametrize("group", LOCK_OF)
+def test_conda_files_are_what_make_lock_writes(group, monkeypatch, tmp_path):
+    """Their pins are a resolver's; the hashes are put to them here, as there."""
+    module = make_lock()
+    names = [f"{group}.yaml"] + (["peer.post-deploy.sh"] if group == "peer" else [])
+    pins = [f"{name}=={version}" for name, (version, _) in conda(group).items()]
+    pins += ["basic-pitch==0.4.0"] if group == "peer" else []
+    lock = LOCK_OF[group]
+    (tmp_path / lock).write_text((ENVS / lock).read_text())
+    monkeypatch.setattr(module, "ENVS", tmp_path)
+    module.write_environment(group, lock, "\n".join(pins))
+    for name in names:
+        assert (tmp_path / name).read_text() == (ENVS / name).read_text(), "run `make lock`"
+
+
+def test_what_is_installed_after_the_peer_s_environment_is_looked_at_by_its_hash(tmp_path):
+    """The script is run, with a python on the PATH that keeps what it was told."""
+    tool = tmp_path / "python"
+    tool.write_text('#!/bin/sh\necho "$@"\nfor last; do :; done\ncat "$last"\n')
+    tool.chmod(0o755)
+    script = ["sh", str(ENVS / "peer.post-deploy.sh")]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(script, env={"PATH": path}, capture_output=True, text=True, check=True)
+    asked, wanted_line = done.stdout.splitlines()
+    version, hashes = locked("lock-peer.txt")["basic-pitch"]
+    assert asked.startswith("-m pip install --no-deps --require-hashes --requirement ")
+    assert wanted_line == " ".join([f"basic-pitch=={version}", *hashes])
+    assert not Path(asked.split()[-1]).exists()
 
 
 def test_the_scheduled_raising_of_pins_runs_only_ours_and_keeps_its_token_from_it():
