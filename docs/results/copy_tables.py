@@ -26,7 +26,7 @@ import pandas as pd
 from at4ramt.evaluation.parameters import BASES
 from at4ramt.evaluation.peers import PEER_SEED
 from at4ramt.evaluation.study_tables import COUNTS, change_table
-from at4ramt.evaluation.tables import with_errors
+from at4ramt.evaluation.tables import read_audio_counts, with_errors
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT = "test_unseen_piano"
@@ -95,7 +95,7 @@ def copy_demo(results: Path) -> None:
 
 def copy_robust(results: Path) -> None:
     """Write the F1 of each system and seed on each piano, and how `robust` differs from others."""
-    audio = pd.read_parquet(results / "evaluation" / "audio.parquet")
+    audio = read_audio_counts(results / "evaluation" / "audio.parquet")
     audio = audio[audio["system"] != "offset_removed"]
     keys = ["seed", "split", "instrument", "noise", "snr_db", "system", "threshold_kind"]
     keys += ["criterion"]
@@ -153,7 +153,7 @@ def conditions_of(heard: pd.DataFrame) -> list[tuple[str, str, float]]:
 def copy_ablation(results: Path) -> None:
     """Write the frames found by each arm of the ablation, and what each ingredient brings."""
     path = HERE / "ablation_frames.csv"
-    audio = pd.read_parquet(results / "evaluation" / "audio.parquet")
+    audio = read_audio_counts(results / "evaluation" / "audio.parquet")
     keys = ["system", "seed", "split", "piece", "noise", "snr_db"]
     kept = audio[
         (audio["threshold_kind"] == "fitted")

@@ -5,9 +5,8 @@ from at4ramt.logs import start_log
 names = snakemake.wildcards
 start_log(snakemake.log[0], f"train_round {names.arm} seed {names.seed} round {names.round}")
 
-import pandas as pd
-
 from at4ramt.config import pool_config, training_config
+from at4ramt.parquet import read_frame
 from at4ramt.training.jobs import train_round
 
 lead = snakemake.input.get("lead")
@@ -33,5 +32,5 @@ train_round(
     parent_config=training_config(snakemake.config, int(names.round) - 1, names.arm),
     pools=snakemake.input.get("pools") or [],
     pools_made_with=pool_config(snakemake.config),
-    epochs=len(pd.read_parquet(lead, columns=["epoch"])) if lead else None,
+    epochs=len(read_frame(lead, columns=["epoch"])) if lead else None,
 )

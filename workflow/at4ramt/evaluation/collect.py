@@ -22,6 +22,7 @@ from at4ramt.evaluation.tables import (
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.frames import load_frames
 from at4ramt.files import read_json, whole_file
+from at4ramt.parquet import read_frame, write_frame
 from at4ramt.training.arms import is_acoustic
 from at4ramt.training.lineage import check_made_with, check_parts
 
@@ -55,10 +56,10 @@ def collect_table(
         InputError: if a part was made from another model than is there, or with
             other settings.
     """
-    tables = {part: pd.read_parquet(part) for part in parts}
+    tables = {part: read_frame(part) for part in parts}
     check_parts({part: frame.attrs for part, frame in tables.items()}, cards, made_with)
     for part in peers:
-        tables[part] = pd.read_parquet(part)
+        tables[part] = read_frame(part)
         check_made_with(part, tables[part].attrs, peer_config(made_with))
     table = pd.concat(tables.values(), ignore_index=True)
     # What a single model's part says of itself is not true of the whole.
@@ -66,8 +67,7 @@ def collect_table(
     if writer := WRITERS.get(Path(path).stem):
         writer(table, path)
         return
-    with whole_file(path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+    write_frame(table, path)
 
 
 def write_levels(

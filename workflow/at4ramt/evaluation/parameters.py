@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from at4ramt.archives import UNREADABLE, zip_content
 from at4ramt.errors import InputError, told
-from at4ramt.files import parse_json, whole_file
+from at4ramt.files import parse_json
+from at4ramt.parquet import write_frame
 from at4ramt.seeds import purpose_seed
 
 Model = tuple[str, int, int]
@@ -168,8 +169,7 @@ def write_parameters(
     """Measure the models and write both tables as Parquet, whole or not at all."""
     tables = measure_parameters(models)
     for table, path in zip(tables, (distances, filters), strict=True):
-        with whole_file(path) as temporary:
-            table.to_parquet(temporary, index=False, compression="zstd")
+        write_frame(table, path)
 
 
 def offset_responses(filters: pd.DataFrame) -> pd.DataFrame:

@@ -45,7 +45,8 @@ from at4ramt.evaluation.in_audio import (
 from at4ramt.evaluation.notes import notes_in_range
 from at4ramt.features.audio import open_audio
 from at4ramt.features.cqt import CqtSettings
-from at4ramt.files import read_json, whole_file, write_json
+from at4ramt.files import read_json, write_json
+from at4ramt.parquet import write_frame
 
 log = logging.getLogger("at4ramt")
 
@@ -351,5 +352,4 @@ def answer(
         "thresholds": thresholds,
         "version": version(),
     }
-    with whole_file(path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+    write_frame(table, path)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from at4ramt.audio_noise.mixing import conditions
 from at4ramt.corpus.maps import LABEL
@@ -18,6 +17,7 @@ from at4ramt.errors import InputError
 from at4ramt.evaluation.in_audio import SoundingPiece, count_all, read_reference, rolled, rows_of
 from at4ramt.evaluation.tables import audio_schema, conform, write_part
 from at4ramt.features.cqt import CqtSettings
+from at4ramt.parquet import read_frame
 from at4ramt.training.lineage import check_made_with
 
 log = logging.getLogger("at4ramt")
@@ -110,12 +110,6 @@ def read_answers(path: str | Path, config: Mapping[str, Any]) -> pd.DataFrame:
     Raises:
         InputError: if the file cannot be read or was made with another configuration.
     """
-    try:
-        table = pd.read_parquet(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read as Parquet ({error}); expected a peer's answers; delete the "
-            "file and run snakemake again"
-        ) from error
+    table = read_frame(path, what="a peer's answers")
     check_made_with(path, table.attrs, config)
     return table

@@ -15,14 +15,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from at4ramt.errors import InputError
 from at4ramt.evaluation.bootstrap import intervals, paired_differences
 from at4ramt.evaluation.metrics import precision_recall_f1
 from at4ramt.evaluation.tables import last_rounds, scores_schema, with_errors
+from at4ramt.parquet import read_table
 
 CONDITION = ["domain", "noise", "amount"]
 GROUP = ["split", "threshold_kind", *CONDITION]
@@ -47,13 +45,7 @@ def read_octaves(path: str | Path, lowest_pitch: int) -> pd.DataFrame:
         InputError: if the file is missing, no such table, or lacks a last round.
     """
     columns = [name for name in scores_schema if name not in ("threshold", "tn")]
-    try:
-        table = pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(
-            f"{path}: cannot be read as a table of scores ({error}); expected the columns "
-            f"{columns}; delete it and run the evaluation again"
-        ) from error
+    table = read_table(path, columns=columns, what=f"a table of scores with the columns {columns}")
     above = pc.subtract(table["pitch"], lowest_pitch)
     octave = pc.add(pc.divide(above, PITCHES_OF_OCTAVE), 1)
     table = table.append_column("octave", octave)

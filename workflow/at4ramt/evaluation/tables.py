@@ -14,8 +14,6 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from at4ramt.errors import InputError, suggestion
 from at4ramt.evaluation.bootstrap import intervals, paired_differences
@@ -25,7 +23,7 @@ from at4ramt.evaluation.metrics import (
     mean_pitch_f1,
     precision_recall_f1,
 )
-from at4ramt.files import whole_file
+from at4ramt.parquet import Filters, read_frame, write_frame
 
 _CONDITION: dict[str, str] = {
     "arm": "str",
@@ -184,15 +182,8 @@ def check_scores(scores: pd.DataFrame, name: str = "scores table") -> pd.DataFra
     return scores
 
 
-def _read(path: str | Path, filters: list[tuple[str, str, Any]] | None = None) -> pd.DataFrame:
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file, expected a table of scores. {_AGAIN}")
-    try:
-        return pd.read_parquet(path, filters=filters)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read as Parquet ({error}). Delete it. {_AGAIN}"
-        ) from error
+def _read(path: str | Path, filters: Filters | None = None) -> pd.DataFrame:
+    return read_frame(path, filters=filters, what="a table of scores")
 
 
 def read_scores(path: str | Path, noises: Sequence[str] | None = None) -> pd.DataFrame:
@@ -200,7 +191,7 @@ def read_scores(path: str | Path, noises: Sequence[str] | None = None) -> pd.Dat
 
     Raises InputError when it is missing, corrupt or inconsistent.
     """
-    filters = None if noises is None else [("noise", "in", list(noises))]
+    filters: Filters | None = None if noises is None else [("noise", "in", list(noises))]
     return check_scores(_read(path, filters), str(path))
 
 
@@ -313,9 +304,7 @@ def with_errors(counts: pd.DataFrame) -> pd.DataFrame:
 
 def _write(frame: pd.DataFrame, keys: Sequence[str], path: str | Path) -> None:
     # sorted, so that the order in which jobs finish does not reach the file
-    table = pa.Table.from_pandas(frame.sort_values(list(keys)), preserve_index=False)
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_frame(frame.sort_values(list(keys)), path)
 
 
 def write_scores(scores: pd.DataFrame, path: str | Path) -> None:
@@ -342,8 +331,7 @@ def write_part(
     """
     # pandas keeps the attributes in the file.
     frame.attrs = {"model_sha256": model_sha256, "made_with": dict(made_with)}
-    with whole_file(path) as temporary:
-        frame.to_parquet(temporary, index=False, compression="zstd")
+    write_frame(frame, path)
 
 
 def order_arms(arms: Sequence[str]) -> list[str]:

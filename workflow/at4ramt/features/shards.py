@@ -32,13 +32,9 @@ from at4ramt.features.piece_features import (
 from at4ramt.features.stored_settings import stored_settings
 from at4ramt.files import file_digest, parse_json, whole_file, write_json
 from at4ramt.limits import LONGEST_SECONDS
+from at4ramt.parquet import UNREADABLE
 
 log = logging.getLogger(__name__)
-
-UNREADABLE = (
-    pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, OverflowError,
-)  # fmt: skip
-"""What Arrow and its Python raise of a damaged file."""
 
 FRAMES_SLACK = 2.0
 """A piece has a frame for each hop, and one more at its ends."""

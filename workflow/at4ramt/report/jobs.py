@@ -23,6 +23,7 @@ from at4ramt.evaluation.tables import (
     read_note_counts,
     read_scores,
 )
+from at4ramt.parquet import read_frame
 from at4ramt.report import (
     answers,
     data,
@@ -141,7 +142,7 @@ def plot_transcription(sources: Paths, targets: Paths, config: Config) -> None:
         bins_per_pitch=int(features["bins_per_pitch"]),
     )
     transcription.plot_roll(example, targets["roll"], lowest_pitch=lowest, title=title)
-    confusion = pd.read_parquet(sources["confusion"])
+    confusion = read_frame(sources["confusion"])
     level = min(
         confusion.loc[confusion["level"] > 0, "level"].unique(),
         key=lambda value: abs(value - strong),
@@ -292,8 +293,8 @@ def plot_parameters(sources: Paths, targets: Paths, config: Config) -> None:
     """Draw the distances from the base, first filters, and what an offset adds to them."""
     style.start_figures(config["arms"])
     arms = _trained_arms(config)
-    distances = pd.read_parquet(sources["distances"])
-    filters = pd.read_parquet(sources["filters"])
+    distances = read_frame(sources["distances"])
+    filters = read_frame(sources["filters"])
     lead = noisy.lead_arm(filters["arm"])
     responses = measured.offset_responses(filters)
     differences = measured.response_differences(

@@ -21,6 +21,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullF
 
 from at4ramt.evaluation.tables import order_arms
 from at4ramt.files import read_json
+from at4ramt.parquet import read_frame
 from at4ramt.report import style
 from at4ramt.report.noisy import PAPER_ARM, drawn_arms, lead_arm
 
@@ -34,7 +35,7 @@ VERDICTS = {
 
 def read_histories(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Return the epochs of all the models, a row each, in the order arm, seed, round, epoch."""
-    table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    table = pd.concat([read_frame(path) for path in paths], ignore_index=True)
     return table.sort_values(["arm", "seed", "round", "epoch"], ignore_index=True)
 
 
@@ -52,7 +53,7 @@ def read_searches(paths: Iterable[str | Path]) -> pd.DataFrame:
         "verdict",
         "phase",
     ]
-    tables = [pd.read_parquet(path) for path in paths]
+    tables = [read_frame(path) for path in paths]
     tables = [table for table in tables if len(table)]
     if not tables:
         return pd.DataFrame({column: pd.Series(dtype=object) for column in columns})

@@ -17,7 +17,8 @@ from at4ramt.evaluation.metrics import fit_threshold, probabilities
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.features.shards import check_shards
-from at4ramt.files import file_digest, value_digest, whole_file, write_json
+from at4ramt.files import file_digest, value_digest, write_json
+from at4ramt.parquet import write_frame
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.acoustic import AcousticNoise
 from at4ramt.training.arms import Arm
@@ -505,8 +506,7 @@ def _write_search(path: str, search: SearchResult | None, arm: str, seed: int, n
         {"arm": arm, "seed": seed, "round": number, **vars(step)}
         for step in (search.trace if search else ())
     ]
-    with whole_file(path) as temporary:
-        pd.DataFrame(rows, columns=list(SEARCH_COLUMNS)).to_parquet(temporary, index=False)
+    write_frame(pd.DataFrame(rows, columns=list(SEARCH_COLUMNS)), path)
 
 
 def _finish(
@@ -557,8 +557,7 @@ def _finish(
         frame[name] = card[name]
     frame["epoch_in_chain"] = frame["epoch"] + card["epochs_before"]
     ordered = [*HISTORY_ORDER, *(name for name in frame if name not in HISTORY_ORDER)]
-    with whole_file(history_path) as temporary:
-        frame[ordered].to_parquet(temporary, index=False)
+    write_frame(frame[ordered], history_path)
     save_model(model_path, network, optimizer, card)
     write_json(
         card_path,
