@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from at4ramt.errors import InputError
+from at4ramt.features import piece_features, stream
 from at4ramt.features.cqt import CqtSettings, complex_cqt
 from at4ramt.features.frames import load_frames
 from at4ramt.features.piece_features import extract_piece
@@ -116,6 +117,39 @@ def test_twice_gives_the_same_bytes(made: Path, sources: tuple[Path, Path]) -> N
     out = made.parent / "again.parquet"
     extract_piece(*sources, out, piece="MAPS_MUS-x_Y", instrument="Y", features=FEATURES)
     assert out.read_bytes() == made.read_bytes()
+
+
+@pytest.mark.parametrize("spooled", [0, 1 << 30])
+def test_in_blocks_it_is_the_same_table_with_a_row_group_a_block(
+    monkeypatch: pytest.MonkeyPatch, made: Path, sources: tuple[Path, Path], spooled: int
+) -> None:
+    """Memory is that of a block then, so no part of the code may need the whole."""
+    seen = []
+    labels = piece_features.frame_labels
+
+    def frame_labels(notes, frames, settings, first):
+        seen.append((first, frames))
+        return labels(notes, frames, settings, first)
+
+    monkeypatch.setattr(piece_features, "WHOLE_SECONDS", 1)
+    monkeypatch.setattr(piece_features, "SPOOLED_BYTES", spooled)
+    monkeypatch.setattr(piece_features, "frame_labels", frame_labels)
+    monkeypatch.setattr(stream, "BLOCK_FRAMES", 16)
+    out = made.parent / "blocks.parquet"
+    extract_piece(*sources, out, piece="MAPS_MUS-x_Y", instrument="Y", features=FEATURES)
+    metadata = pq.read_metadata(out)
+    rows = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    assert rows[:2] == [16, 16] and sum(rows) == 79
+    assert seen == [(sum(rows[:number]), rows[number]) for number in range(len(rows))]
+    assert pq.read_schema(out).equals(pq.read_schema(made), check_metadata=True)
+    found, whole = pd.read_parquet(out), pd.read_parquet(made)
+    for name in ("frame", "labels", "margin_labels"):
+        assert [np.array(row).tolist() for row in found[name]] == [
+            np.array(row).tolist() for row in whole[name]
+        ]
+    for name in ("level", "real", "imag"):
+        values, expected = (np.stack([*table[name]]).astype(float) for table in (found, whole))
+        np.testing.assert_allclose(values, expected, rtol=2e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

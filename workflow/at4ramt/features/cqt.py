@@ -114,13 +114,14 @@ class CqtSettings:
         """MIDI pitch of bin 0, margin included."""
         return self.lowest_pitch - self.margin_pitches
 
-    def frame_seconds(self, frames: int) -> npt.NDArray[np.float64]:
-        """Return the times of the first ``frames`` frames in seconds, ``(frames,)``.
+    def frame_seconds(self, frames: int, first: int = 0) -> npt.NDArray[np.float64]:
+        """Return the times of ``frames`` frames from ``first`` on in seconds, ``(frames,)``.
 
         The product is an integer and is divided once, so that each time is the
         double nearest to the true one, however long the file is.
         """
-        return np.arange(frames, dtype=np.int64) * self.hop_length_samples / self.sample_rate_hz
+        index = np.arange(first, first + frames, dtype=np.int64)
+        return index * self.hop_length_samples / self.sample_rate_hz
 
 
 @dataclass(frozen=True)

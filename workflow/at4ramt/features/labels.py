@@ -83,8 +83,10 @@ def read_labels(path: str | Path, audio_seconds: float | None = None, member: st
     return notes
 
 
-def frame_labels(notes: Notes, frames: int, settings: CqtSettings) -> npt.NDArray[np.uint8]:
-    """Return which pitches are active in each frame.
+def frame_labels(
+    notes: Notes, frames: int, settings: CqtSettings, first_frame: int = 0
+) -> npt.NDArray[np.uint8]:
+    """Return which pitches are active in each of some successive frames.
 
     A note is active in frame ``t`` when ``onset <= s < offset`` for the frame's
     time ``s``, the double nearest to ``t * hop / rate``. Onsets and offsets read
@@ -97,6 +99,7 @@ def frame_labels(notes: Notes, frames: int, settings: CqtSettings) -> npt.NDArra
             MIDI ``pitch``; pitches outside the range are left out.
         frames: number of frames.
         settings: gives the frame times and the range of pitches.
+        first_frame: index of the first of them.
 
     Returns:
         1 where active, uint8, ``(frames, settings.all_pitches)``, the lowest
@@ -106,7 +109,7 @@ def frame_labels(notes: Notes, frames: int, settings: CqtSettings) -> npt.NDArra
     column = notes["pitch"].astype(np.int64) - settings.first_pitch
     inside = (column >= 0) & (column < pitches)
     column = column[inside]
-    times = settings.frame_seconds(frames)
+    times = settings.frame_seconds(frames, first_frame)
     # The first frame at or after a time, for an onset and for an offset alike.
     first = np.searchsorted(times, notes["onset"][inside], "left")
     end = np.searchsorted(times, notes["offset"][inside], "left")
@@ -115,7 +118,7 @@ def frame_labels(notes: Notes, frames: int, settings: CqtSettings) -> npt.NDArra
     change = np.zeros((frames + 1, pitches), dtype=np.int32)
     np.add.at(change, (first, column), 1)
     np.add.at(change, (end, column), -1)
-    return (np.cumsum(change[:-1], axis=0, dtype=np.int32) > 0).astype(np.uint8)
+    return (np.cumsum(change[:-1], axis=0, out=change[:-1]) > 0).astype(np.uint8)
 
 
 def check_lengths(

@@ -6,7 +6,8 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from at4ramt.features.audio import AudioFile, audio_blocks, open_audio
 from at4ramt.features.cqt import CqtSettings, complex_cqt, core_level
-from at4ramt.features.labels import check_lengths, frame_labels, read_labels
+from at4ramt.features.labels import Notes, check_lengths, frame_labels, read_labels
 from at4ramt.features.power import ActivePower
 from at4ramt.features.stream import cqt_blocks
 from at4ramt.files import whole_file
@@ -26,7 +27,11 @@ ROW_GROUP_ROWS = 1 << 16
 
 WHOLE_SECONDS = 600
 """Recordings up to this length are transformed at once; an hour of this would need half a
-gigabyte. Longer ones come in blocks, with the same result but for rounding."""
+gigabyte. Longer ones come in blocks, with the same result but for rounding, and each block is a row
+group of the file."""
+
+SPOOLED_BYTES = 32 << 20
+"""A transform that takes no more waits in memory until it is written, a longer one on the disk."""
 
 COLUMN_KEY = "column."
 """Prefix of the schema metadata's keys under which each column is described."""
@@ -156,51 +161,47 @@ def extract_piece(
         InputError: if audio or notes are wrong, or do not belong together.
     """
     settings = CqtSettings.from_config(features)
-    with open_audio(audio_path, audio_member) as audio:
-        notes = read_labels(notes_path, audio.seconds, notes_member)
-        real, imag, samples, power = _transform(audio, settings)
-    seconds = samples / settings.sample_rate_hz
-    frames = len(real)
-    # Of the numbers that are stored, so that a reader of the file gets the same.
-    level = core_level(real, imag, settings)
-    check_lengths(
-        notes,
-        level,
-        seconds,
-        settings,
-        audio_path=f"{audio_path}: {audio_member}" if audio_member else audio_path,
-        notes_path=f"{notes_path}: {notes_member}" if notes_member else notes_path,
-    )
-    labels = frame_labels(notes, frames, settings)
-    margin, core_end = settings.margin_pitches, settings.margin_pitches + settings.pitches
-    schema = described_schema(
-        feature_fields(settings),
-        describe_columns(settings),
-        {
-            "content": "features of one piece",
-            "piece": piece,
-            "instrument": instrument,
-            "seconds": repr(seconds),
-            "active_power": repr(power),
-            "features": json.dumps(settings.as_dict(), sort_keys=True),
-        },
-    )
-    columns: dict[str, npt.NDArray[Any]] = {
-        "frame": np.arange(frames, dtype=np.int32),
-        "level": level,
-        "labels": labels[:, margin:core_end],
-        "margin_labels": np.concatenate([labels[:, :margin], labels[:, core_end:]], axis=1),
-        "real": real,
-        "imag": imag,
-    }
-    table = pa.Table.from_arrays(
-        [number_column(columns[field.name], field.type) for field in schema], schema=schema
-    )
-    with whole_file(out) as temporary, parquet_writer(temporary, schema) as writer:
-        writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+    # The file begins with what is known at the audio's end: its length and power. Until then the
+    # transform waits beside the file, so that no recording is in memory as a whole.
+    with (
+        whole_file(out) as temporary,
+        SpooledTemporaryFile(SPOOLED_BYTES, dir=temporary.parent) as spool,
+    ):
+        with open_audio(audio_path, audio_member) as audio:
+            notes = read_labels(notes_path, audio.seconds, notes_member)
+            levels, samples, power = _transform(audio, settings, spool)
+        seconds = samples / settings.sample_rate_hz
+        level = np.concatenate(levels)
+        check_lengths(
+            notes,
+            level,
+            seconds,
+            settings,
+            audio_path=f"{audio_path}: {audio_member}" if audio_member else audio_path,
+            notes_path=f"{notes_path}: {notes_member}" if notes_member else notes_path,
+        )
+        schema = described_schema(
+            feature_fields(settings),
+            describe_columns(settings),
+            {
+                "content": "features of one piece",
+                "piece": piece,
+                "instrument": instrument,
+                "seconds": repr(seconds),
+                "active_power": repr(power),
+                "features": json.dumps(settings.as_dict(), sort_keys=True),
+            },
+        )
+        spool.seek(0)
+        first = 0
+        with parquet_writer(temporary, schema) as writer:
+            for block in levels:
+                table = _rows(schema, settings, notes, first, block, spool)
+                writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+                first += len(block)
     log.info(
         "%d frames (%.1f s) of %d bins, mean level %.4f, %d notes",
-        frames,
+        len(level),
         seconds,
         settings.bins,
         float(level.mean()),
@@ -209,24 +210,62 @@ def extract_piece(
 
 
 def _transform(
-    audio: AudioFile, settings: CqtSettings
-) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16], int, float]:
-    """Return the transform and what was transformed.
+    audio: AudioFile, settings: CqtSettings, spool: IO[bytes]
+) -> tuple[list[npt.NDArray[np.float32]], int, float]:
+    """Write the transform into ``spool``, a block of frames after the other.
 
-    Real and imaginary part, ``(frames, bins)``, the number of samples and their active power.
+    Of each block the real part, ``(frames, bins)``, and then the imaginary one, as they are stored.
+
+    Returns:
+        The level of each block's frames, the number of samples and their active power.
     """
-    lengths = []
+    samples = 0
     meter = ActivePower(settings.sample_rate_hz)
 
     def counted() -> Iterator[npt.NDArray[np.float32]]:
+        nonlocal samples
         for block in audio_blocks(audio, settings.sample_rate_hz):
-            lengths.append(len(block))
+            samples += len(block)
             yield meter.feed(block)
 
     if audio.seconds <= WHOLE_SECONDS:
         blocks = iter([complex_cqt(np.concatenate(list(counted())), settings)])
     else:
         blocks = cqt_blocks(counted(), settings)
-    parts = [(block.real.astype(np.float16), block.imag.astype(np.float16)) for block in blocks]
-    real, imag = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return real, imag, sum(lengths), meter.power()
+    levels = []
+    for block in blocks:
+        real, imag = block.real.astype(np.float16), block.imag.astype(np.float16)
+        # Of the numbers that are stored, so that a reader of the file gets the same.
+        levels.append(core_level(real, imag, settings))
+        spool.write(real.data)
+        spool.write(imag.data)
+    return levels, samples, meter.power()
+
+
+def _rows(
+    schema: pa.Schema,
+    settings: CqtSettings,
+    notes: Notes,
+    first: int,
+    level: npt.NDArray[np.float32],
+    spool: IO[bytes],
+) -> pa.Table:
+    """Return the rows of the next block of ``spool``, which begins with the frame ``first``."""
+    frames = len(level)
+    real, imag = (
+        np.frombuffer(spool.read(2 * frames * settings.bins), np.float16).reshape(frames, -1)
+        for _ in range(2)
+    )
+    labels = frame_labels(notes, frames, settings, first)
+    margin, core_end = settings.margin_pitches, settings.margin_pitches + settings.pitches
+    columns: dict[str, npt.NDArray[Any]] = {
+        "frame": np.arange(first, first + frames, dtype=np.int32),
+        "level": level,
+        "labels": labels[:, margin:core_end],
+        "margin_labels": np.concatenate([labels[:, :margin], labels[:, core_end:]], axis=1),
+        "real": real,
+        "imag": imag,
+    }
+    return pa.Table.from_arrays(
+        [number_column(columns[field.name], field.type) for field in schema], schema=schema
+    )
