@@ -1,9 +1,10 @@
-"""Copy the small tables of a finished demo, study, robust run or ablation to docs/results.
+r"""Copy the small tables of a finished demo, study, robust run or ablation to docs/results.
 
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py demo results
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py study study/results
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py robust robust/results
-    PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py ablation robust_ablation/results
+    PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py ablation \
+        robust_ablation/results
 
 Of a robust run the counts of audio.parquet are added up by piano. Of an ablation they are kept by
 piece, beside those of other seeds that are there, and each arm is compared with `brief`. Of the
@@ -27,6 +28,7 @@ from at4ramt.evaluation.parameters import BASES
 from at4ramt.evaluation.peers import PEER_SEED
 from at4ramt.evaluation.study_tables import COUNTS, change_table
 from at4ramt.evaluation.tables import read_audio_counts, with_errors
+from at4ramt.parquet import read_frame
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT = "test_unseen_piano"
@@ -79,7 +81,7 @@ STUDY: dict[str, tuple[str, Cut]] = {
 def _write_epochs(results: Path, path: Path) -> None:
     """Write what each epoch of the base and of the paper's arm reached."""
     histories = [
-        pd.read_parquet(found)
+        read_frame(found)
         for pattern in ("base/seed_*", "adversarial/seed_*/round_*")
         for found in sorted(results.glob(f"models/{pattern}.history.parquet"))
     ]

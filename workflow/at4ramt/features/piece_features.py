@@ -165,7 +165,7 @@ def extract_piece(
     # transform waits beside the file, so that no recording is in memory as a whole.
     with (
         whole_file(out) as temporary,
-        SpooledTemporaryFile(SPOOLED_BYTES, dir=temporary.parent) as spool,
+        SpooledTemporaryFile(SPOOLED_BYTES, dir=str(temporary.parent)) as spool,
     ):
         with open_audio(audio_path, audio_member) as audio:
             notes = read_labels(notes_path, audio.seconds, notes_member)
