@@ -15,8 +15,7 @@ PEER_PYTHON = (
 )
 
 # The best thresholds, of a peer and of our models, are fitted on so many pieces of validation at most,
-# spread over all: trying a peer's pairs takes six seconds for half a minute of music and each
-# ratio of noise.
+# spread over all: trying a peer's pairs takes a quarter of the music's time for each ratio of noise.
 FITTING_PIECES = 20
 
 # Modules between what is heard of a piece and what is counted of it.
