@@ -122,7 +122,7 @@ def gains():
             f"({loss[HARDENED] / loss[OWN]:.1f} times; {100 * half[HARDENED] / half[OWN]:.0f} %)",
         ],
         "Noise training makes": [
-            change(ARM, "base", "both", "white", -8.0), change(ARM, "base", "both", "white", 0.0),
+            change(ARM, "base", "fitted", "white", -8.0),
             "{:.3f} to {:.3f}, all".format(*without_offset()),
         ],
     }  # fmt: skip
