@@ -48,16 +48,16 @@ class Bound:
 
 MATRIX = "the frame matrix that it trains on"
 BOUNDS = {
-    ("recording", "check"): Bound(400, 2, "onsets and levels, some numbers a frame"),
-    ("recording", "features"): Bound(400, 1, "a level and a power a frame; the rest is of a block"),
-    ("recording", "transcribe"): Bound(800, 2, "the network's answers, and notes"),
+    ("recording", "check"): Bound(150, 2, "onsets and levels, some numbers a frame"),
+    ("recording", "features"): Bound(250, 2, "a level and a power a frame; the rest is of a block"),
+    ("recording", "transcribe"): Bound(300, 2, "the network's answers, and notes"),
     ("pieces", "plan"): Bound(250, 0.1, "the graph of jobs"),
-    ("pieces", "features"): Bound(400, 0.02, "nothing: a piece is in memory at a time"),
-    ("pieces", "shard"): Bound(400, 0.02, "the pieces' names"),
-    ("pieces", "epoch"): Bound(1400, 0.05, MATRIX),
-    ("work", "features"): Bound(400, 1, "as of a recording"),
-    ("work", "shard"): Bound(400, 5, "the longest piece, which is in memory as a whole"),
-    ("work", "epoch"): Bound(1400, 3, MATRIX),
+    ("pieces", "features"): Bound(150, 0.02, "nothing: a piece is in memory at a time"),
+    ("pieces", "shard"): Bound(200, 0.05, "the pieces' names"),
+    ("pieces", "epoch"): Bound(900, 0.05, MATRIX),
+    ("work", "features"): Bound(250, 2, "as of a recording"),
+    ("work", "shard"): Bound(250, 8, "the longest piece, which is in memory as a whole"),
+    ("work", "epoch"): Bound(900, 5, MATRIX),
 }
 UNITS = {"recording": "minute", "pieces": "piece", "work": "minute"}
 

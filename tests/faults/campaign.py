@@ -603,7 +603,7 @@ def untold(rule: str, strike: dict[str, Any], failed: Sequence[str]) -> list[str
     expected = {
         "full": ["No space left on device", "run the same command again"],
         "limit": ["File too large", "run the same command again"],
-        "unreadable": [strike["input"]],
+        "unreadable": [strike["input"]] if fault == "unreadable" else [],
     }.get(fault, [])
     return [
         f"{rule}: {fault} ({where}): not said: {words}" for words in expected if words not in text

@@ -43,8 +43,19 @@ STANDARD = {
     *("csv", "dataclasses", "datetime", "difflib", "errno", "fcntl", "functools", "getpass"),
     *("gzip", "hashlib", "html", "importlib.metadata", "io", "itertools", "json", "logging"),
     *("lzma", "math", "os", "pathlib", "platform", "re", "resource", "shlex", "shutil", "signal"),
-    *("socket", "stat", "statistics", "struct", "subprocess", "sys", "tarfile", "tempfile", "time"),
-    *("tokenize", "tomllib", "types", "typing", "unicodedata", "urllib.parse", "uuid", "warnings"),
+    *("socket", "stat", "statistics", "struct", "subprocess", "sys", "tarfile", "tempfile"),
+    *(
+        "textwrap",
+        "time",
+        "tokenize",
+        "tomllib",
+        "types",
+        "typing",
+        "unicodedata",
+        "urllib.parse",
+        "uuid",
+        "warnings",
+    ),
     *("zipfile", "zlib"),
 }
 IN_RULES = frozenset(
