@@ -112,7 +112,12 @@ def states(checkout: Checkout, training: str = "**") -> list[Path]:
 
 def saved_states(path: Path) -> set[Path]:
     """Return the saved states of trainings in a checkout, relative to it."""
-    return {state.relative_to(path) for state in path.glob("results/checkpoints/**/state_*.npz")}
+    # One that was not finished when its job died lies in a folder of its own.
+    return {
+        state.relative_to(path)
+        for state in path.glob("results/checkpoints/**/state_*.npz")
+        if not state.parent.name.endswith(".part")
+    }
 
 
 def went_on(path: Path, state: Path) -> bool:
