@@ -107,17 +107,14 @@ def remove(checkout: Checkout, *patterns: str) -> None:
 
 def states(checkout: Checkout, training: str = "**") -> list[Path]:
     """Return the saved states of interrupted trainings."""
-    return list(checkout.path.glob(f"results/checkpoints/{training}/state_*.npz"))
+    found = checkout.path.glob(f"results/checkpoints/{training}/state_*.npz")
+    # One that was not finished when its job died lies in a folder of its own.
+    return [state for state in found if not state.parent.name.endswith(".part")]
 
 
 def saved_states(path: Path) -> set[Path]:
     """Return the saved states of trainings in a checkout, relative to it."""
-    # One that was not finished when its job died lies in a folder of its own.
-    return {
-        state.relative_to(path)
-        for state in path.glob("results/checkpoints/**/state_*.npz")
-        if not state.parent.name.endswith(".part")
-    }
+    return {state.relative_to(path) for state in states(Checkout(path))}
 
 
 def went_on(path: Path, state: Path) -> bool:
