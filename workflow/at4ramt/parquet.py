@@ -73,13 +73,12 @@ def read_frame(
     """
     import pandas as pd
 
-    with _reading(path, what, remedy):
+    with _opened(path, what, remedy) as content:
         return pd.read_parquet(
-            path,
+            content,
             columns=None if columns is None else list(columns),
             filters=filters,
             page_checksum_verification=True,
-            partitioning=None,
         )
 
 
@@ -91,26 +90,27 @@ def read_table(
     remedy: str = AGAIN,
 ) -> pa.Table:
     """Return what :func:`read_frame` does as Arrow has it."""
-    with _reading(path, what, remedy):
+    with _opened(path, what, remedy) as content:
         return pq.read_table(
-            path,
+            content,
             columns=None if columns is None else list(columns),
             page_checksum_verification=True,
-            partitioning=None,
         )
 
 
 @contextmanager
-def _reading(path: str | Path, what: str, remedy: str) -> Iterator[None]:
-    """Look at the seal, and name the file where it cannot be read.
+def _opened(path: str | Path, what: str, remedy: str) -> Iterator[pa.BufferReader]:
+    """Yield a file's bytes, whose seal was looked at; name the file where it cannot be read.
 
-    Files are read as such: as parts of a folder of them, their paths would be searched for columns.
+    Read once, so that what is read is what was looked at. By its path Arrow would besides search
+    the names of its folders for columns.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; expected {what}; check the path, or {remedy}")
     try:
-        _check_seal(Path(path).read_bytes())
-        yield
+        content = Path(path).read_bytes()
+        _check_seal(content)
+        yield pa.BufferReader(content)
     except UNREADABLE as error:
         raise InputError(
             f"{path}: cannot be read as Parquet ({told(error)}); expected {what}; {remedy}"

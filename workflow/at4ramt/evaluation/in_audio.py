@@ -33,7 +33,7 @@ import pandas as pd
 
 from at4ramt.audio_noise.mixing import condition_name, conditions, mixtures
 from at4ramt.evaluation.notes import OFFSET_SHARES, heard_magnitudes, match_notes, notes_in_range
-from at4ramt.evaluation.tables import audio_schema, conform, write_part
+from at4ramt.evaluation.tables import AUDIO_NOISES, audio_schema, conform, write_part
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.labels import frame_labels, read_labels
 from at4ramt.features.shards import fixed_list_values, read_features
@@ -259,15 +259,19 @@ class Answer:
 
 
 def answers(
-    model: Model, systems: Sequence[str], piece: SoundingPiece, config: Mapping[str, Any]
+    model: Model,
+    systems: Sequence[str],
+    piece: SoundingPiece,
+    config: Mapping[str, Any],
+    noises: Sequence[str] = AUDIO_NOISES,
 ) -> Iterator[tuple[dict[str, Any], str, Answer]]:
-    """Yield condition, system and answer for every condition of a piece.
+    """Yield condition, system and answer for every condition of a piece in some noises.
 
     Raises:
         InputError: if a file is unusable or was made with other settings.
     """
     settings = model.features
-    for condition, magnitudes in heard(piece, settings, config):
+    for condition, magnitudes in heard(piece, settings, config, noises):
         for system in systems:
             seen = without_median(magnitudes) if system == "offset_removed" else magnitudes
             padded = np.pad(seen, ((model.margin_frames, model.margin_frames), (0, 0)))
@@ -291,9 +295,7 @@ def best_thresholds(
     fits: dict[tuple[str, str], Fit] = {}
     for piece in pieces:
         reference = read_reference(piece, settings)
-        for condition, system, answer in answers(model, systems, piece, config):
-            if condition["noise"] not in NOTED_NOISES:
-                continue
+        for condition, system, answer in answers(model, systems, piece, config, NOTED_NOISES):
             place = system, condition_name(condition["noise"], condition["snr_db"])
             fit = fits.setdefault(place, Fit(dict.fromkeys(USES, THRESHOLD_GRID)))
             for at, threshold in enumerate(THRESHOLD_GRID):
@@ -310,11 +312,15 @@ def best_thresholds(
 
 
 def heard(
-    piece: SoundingPiece, settings: CqtSettings, config: Mapping[str, Any]
+    piece: SoundingPiece,
+    settings: CqtSettings,
+    config: Mapping[str, Any],
+    wanted: Sequence[str] = AUDIO_NOISES,
 ) -> Iterator[tuple[dict[str, Any], npt.NDArray[np.float32]]]:
-    """Yield each condition with the magnitudes that networks hear, ``(frames, bins)``, all frames.
+    """Yield each condition in the wanted noises with what networks hear, ``(frames, bins)``.
 
-    Without noise they are those of the feature file, with it those of :func:`mix_piece`.
+    These are magnitudes of all frames: without noise those of the feature file, with it those of
+    :func:`mix_piece`.
 
     Raises:
         InputError: if a file is unusable or was made with other settings.
@@ -324,7 +330,7 @@ def heard(
     yield clean, heard_magnitudes(piece.features, settings)[0]
     if noisy:
         with mixtures(piece.mixed, config) as mixed:
-            for condition in noisy:
+            for condition in (each for each in noisy if each["noise"] in wanted):
                 name = condition_name(condition["noise"], condition["snr_db"])
                 yield condition, mixed[name].astype(np.float32)
 
