@@ -109,7 +109,7 @@ def states(checkout: Checkout, training: str = "**") -> list[Path]:
     """Return the saved states of interrupted trainings."""
     found = checkout.path.glob(f"results/checkpoints/{training}/state_*.npz")
     # One that was not finished when its job died lies in a folder of its own.
-    return [state for state in found if not state.parent.name.endswith(".part")]
+    return [state for state in found if state.parent.suffix != ".part"]
 
 
 def saved_states(path: Path) -> set[Path]:

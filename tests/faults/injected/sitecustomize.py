@@ -163,7 +163,9 @@ class Job:
         """Write down that the strike has come, before it comes."""
         self.struck = True
         part = HERE / "struck" / f".{self.rule}"
-        states = [str(path) for path in Path("results/checkpoints").rglob("state_*.npz")]
+        # Not one that is being written, in a folder of its own.
+        found = Path("results/checkpoints").rglob("state_*.npz")
+        states = [str(path) for path in found if path.parent.suffix != ".part"]
         told = {**self.strike, "where": where, "states": states}
         part.write_text(json.dumps(told), encoding="utf-8")
         part.rename(part.with_name(f"{self.rule}.json"))
