@@ -89,7 +89,8 @@ def copy_repository(path: Path) -> Checkout:
             shutil.copy(source, path / part)
     for tests in ("workflow", "cluster"):
         shutil.copytree(ROOT / "tests" / tests, path / "tests" / tests)
-    (path / "resources").symlink_to(ROOT / "resources")
+    for part in ("resources", "models"):
+        (path / part).symlink_to(ROOT / part)
     if (ROOT / ".venv-peer").is_dir():
         (path / ".venv-peer").symlink_to(ROOT / ".venv-peer")
     return Checkout(path)

@@ -61,6 +61,17 @@ def test_the_demo_is_accepted():
         ("evaluation.levels", [0.1], r"ascending levels that begin with 0"),
         ("evaluation.every_round_of", ["fixed"], None),
         ("evaluation.peers", ["basicpitch"], r"expected one of basic_pitch. Did you mean"),
+        ("evaluation.peer_models", [{"name": "a", "model": "b.h5"}], r"_models.0.model' is 'b.h5'"),
+        (
+            "evaluation.peer_models",
+            [{"name": "adversarial", "model": "b.onnx"}],
+            r"peer_models.0.name is adversarial, which is another system's",
+        ),
+        (
+            "evaluation.peer_models",
+            [{"name": "a", "model": "b.onnx"}, {"name": "a", "model": "c.keras"}],
+            r"peer_models.1.name is a, which is another system's",
+        ),
         ("evaluation.audio_snr_db", ["0"], r"'evaluation.audio_snr_db.0' is '0'; expected number"),
         ("evaluation.audio_snr_db", [0, 0], r"without repetition"),
         ("features.lowest_pitch", 60, r"above half of sample_rate_hz"),

@@ -122,8 +122,9 @@ def test_the_paper_s_experiment_and_its_study_can_be_planned(checkout, over, rou
     files = [f"config/{name}.yaml" for name in ("paper", *over)]
     planned = Checkout(checkout.path, ("--cores", "2", "--configfile", *files)).planned()
     assert planned["train_base"] == 3 and planned["train_round"] == rounds
-    # Of the recordings of the held-out pianos, which MAPS has in place of `test`.
-    assert planned["mix_noise"] == 1
+    # Of the held-out piano, which MAPS has in place of `test`, and of validation, where the
+    # thresholds are fitted: a recording each.
+    assert planned["mix_noise"] == 2
 
 
 def test_every_kind_of_bad_file_is_told_in_one_run_and_can_be_excluded(checkout, tmp_path):

@@ -364,6 +364,14 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             f"evaluation.every_round_of names {', '.join(sorted(extra))}, which rounds.arms does "
             f"not train; expected some of {', '.join(config['rounds']['arms'])}"
         )
+    others = [*config["arms"], "base", "offset_removed", "mean_removed", "basic_pitch"]
+    for place, row in enumerate(config["evaluation"]["peer_models"]):
+        if row["name"] in others:
+            yield (
+                f"evaluation.peer_models.{place}.name is {row['name']}, which is another system's; "
+                "expected a name of its own"
+            )
+        others.append(row["name"])
     yield from _contradictions_of_arms(config)
     for number in config["rounds"]["overrides"]:
         if not 1 <= int(number) <= config["rounds"]["count"]:

@@ -1,4 +1,4 @@
-# Evaluation with noise in the audio, beside a peer.
+# Evaluation with noise in the audio, beside peers.
 # takes: models, results/features/ and recordings of the scored splits, notes, results/noise/mixed/
 # makes: results/peers/, results/evaluation/audio.parquet
 # steps: score the base and the last rounds on what is heard of each piece; fit the peer's thresholds, like
@@ -38,7 +38,7 @@ rule evaluate_in_audio:
         runtime=60,
     params:
         pieces=SOUNDING,
-        fitting=[piece["name"] for piece in FITTING if piece in SOUNDING],
+        fitting=FITTED_ON,
         config=audio_config(config),
         code=source_digest(
             "evaluation.tables",
@@ -135,6 +135,8 @@ rule evaluate_peer:
         "logs/evaluate_peer/{peer}.log",
     benchmark:
         "benchmarks/evaluate_peer/{peer}.tsv"
+    wildcard_constraints:
+        peer="|".join(PEERS) or "none",
     conda:
         "../../envs/transcription.yaml"
     threads: 1
@@ -157,6 +159,43 @@ rule evaluate_peer:
         "../scripts/evaluate_peer.py"
 
 
+rule evaluate_peer_model:
+    input:
+        model=peer_model,
+        files=read_files(audio_splits(), sounding_files(SOUNDING, "features", "audio", "notes")),
+    output:
+        "results/evaluation/peers/{peer_model}.audio.parquet",
+    log:
+        "logs/evaluate_peer_model/{peer_model}.log",
+    benchmark:
+        "benchmarks/evaluate_peer_model/{peer_model}.tsv"
+    wildcard_constraints:
+        peer_model="|".join(PEER_MODELS) or "none",
+    group:
+        "evaluation"
+    conda:
+        "../../envs/transcription.yaml"
+    threads: 1
+    resources:
+        # An hour of music is in memory three times, 0.25 GB each, beside its transform.
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=lambda wildcards, attempt: attempt * 60,
+    params:
+        pieces=SOUNDING,
+        fitting=FITTED_ON,
+        config=peer_config(audio_config(config)),
+        code=source_digest(
+            "evaluation.peer_models",
+            "evaluation.tables",
+            "features.audio",
+            "features.stream",
+            "training.onnx_file",
+            *AUDIO_MODULES,
+        ),
+    script:
+        "../scripts/evaluate_peer_model.py"
+
+
 rule collect_audio:
     input:
         parts=[
@@ -164,7 +203,7 @@ rule collect_audio:
             for model in LAST_MODELS
         ],
         cards=[stem_of(*model) + ".json" for model in LAST_MODELS],
-        peers=[f"results/evaluation/peers/{peer}.audio.parquet" for peer in PEERS],
+        peers=[f"results/evaluation/peers/{peer}.audio.parquet" for peer in [*PEERS, *PEER_MODELS]],
     output:
         "results/evaluation/audio.parquet",
     log:

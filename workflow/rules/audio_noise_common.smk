@@ -2,8 +2,10 @@
 
 from snakemake.settings.types import DeploymentMethod
 
-# Other systems that hear what our models hear.
+# Other systems that hear what our models hear: those with an environment of their own, and files of
+# models that were trained elsewhere.
 PEERS = config["evaluation"]["peers"]
+PEER_MODELS = {row["name"]: located(row["model"]) for row in config["evaluation"]["peer_models"]}
 
 PEER_SPLIT = "|".join(PIECES["split"].unique())
 # Both paths are parameters, and relative: a clone that is moved or copied has nothing to run again.
@@ -69,6 +71,7 @@ def fitting_pieces():
 
 
 FITTING = fitting_pieces()
+FITTED_ON = [piece["name"] for piece in FITTING if piece in SOUNDING]
 
 
 def sounding_files(pieces, *kinds):
@@ -84,6 +87,17 @@ def peer_job(wildcards):
         "pieces": FITTING if fits else sounding_pieces([wildcards.pieces]),
         "config": peer_config(audio_config(config)),
     }
+
+
+def peer_model(wildcards):
+    """File of a model that was trained elsewhere."""
+    path = PEER_MODELS[wildcards.peer_model]
+    if not os.path.exists(path):
+        raise WorkflowError(
+            f"evaluation.peer_models, {wildcards.peer_model}: there is no {path}; expected a model's "
+            ".keras archive or its export, .onnx, or `peer_models: []`"
+        )
+    return path
 
 
 def peer_environment(wildcards):

@@ -242,7 +242,7 @@ rule plot_systems:
         figure=shown(
             "results/figures/systems.svg",
             TRANSCRIPTION,
-            "4.8 Noise in the audio, and a peer",
+            "4.8 Noise in the audio, and peers",
             "systems",
         ),
         page=shown(

@@ -26,14 +26,14 @@ def others(tmp_path):
     works = pieces.read_works(
         save(
             "works.tsv",
-            list(pieces._schema("works")["properties"]),
+            list(pieces.table_schema("works")["properties"]),
             [[w, "t", "c", "p", "s", "m.mid", "l", "performed"] for w in "abcd"],
         )
     )
     instruments = pieces.read_instruments(
         save(
             "instruments.tsv",
-            list(pieces._schema("instruments")["properties"]),
+            list(pieces.table_schema("instruments")["properties"]),
             [
                 ["P", "t", "sampled", "false", "s", "l", "0"],
                 ["H", "t", "real", "true", "s,r", "l", "-3"],

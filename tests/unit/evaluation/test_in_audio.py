@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from support.checkout import ROOT
 from support.models import write_model
 
 from at4ramt.audio_noise.babble import cut_excerpts
@@ -21,6 +22,7 @@ from at4ramt.evaluation.collect import collect_table
 from at4ramt.evaluation.in_audio import THRESHOLD_GRID, Fit, SoundingPiece, score_in_audio
 from at4ramt.evaluation.notes import NotedPiece, keras_model, score_notes
 from at4ramt.evaluation.peer_basic_pitch import stretches
+from at4ramt.evaluation.peer_models import score_peer_model
 from at4ramt.evaluation.peers import score_peer
 from at4ramt.evaluation.tables import (
     audio_scores,
@@ -32,6 +34,7 @@ from at4ramt.features.cqt import CqtSettings, complex_cqt
 from at4ramt.files import file_digest, write_json
 from at4ramt.training.backend import start_backend
 from at4ramt.training.onnx_file import export_onnx
+from at4ramt.transcription.models import open_model
 
 NOISES = ["white", "babble"]
 SNR_DB = [10, -3]
@@ -205,6 +208,70 @@ def test_the_best_thresholds_are_the_best_of_models_that_have_each(
         pd.testing.assert_frame_equal(rows.reset_index(drop=True), expected.reset_index(drop=True))
     # Or any would do.
     assert len(chosen) > 1 and THRESHOLD not in chosen
+
+
+def test_a_model_of_another_run_is_scored_as_it_would_be_in_its_own(
+    scored, written, demo_config, tmp_path
+):
+    """Heard through the recordings, not through this run's features and mixtures."""
+    model_path, table, _ = scored
+    config = peer_config(audio_config(made_with(demo_config)))
+    score_peer_model(
+        "other", str(model_path.with_suffix(".onnx")), written, str(tmp_path / "o"),
+        fitting=["second"], config=config, threads=1,
+    )  # fmt: skip
+    found = check_audio_counts(pd.read_parquet(tmp_path / "o"))
+    assert set(found["system"]) == {"other"} and set(found["seed"]) == {-1}
+    expected = table[(table["system"] == "base") & table["noise"].isin(["none", "white"])]
+    keys = ["piece", "noise", "snr_db", "threshold_kind", "criterion"]
+    both = found.merge(expected, on=keys, validate="one_to_one", suffixes=("", "_own"))
+    assert len(both) == len(found) == len(expected)
+    assert (both["reference"] == both["reference_own"]).all()
+    # Features and mixtures are half precision, which decides what lies on a threshold.
+    for column in ("estimated", "matched"):
+        assert np.allclose(both[column], both[f"{column}_own"], rtol=0.01, atol=2)
+
+
+def test_a_model_of_another_run_hears_its_own_features(written, demo_config, tmp_path):
+    shipped = ROOT / "models" / "robust" / "seed_1" / "round_01.onnx"
+    config = peer_config(audio_config(made_with(demo_config)))
+    score_peer_model(
+        "robust", str(shipped), written, str(tmp_path / "r"), fitting=[], config=config, threads=1
+    )
+    found = check_audio_counts(pd.read_parquet(tmp_path / "r"))
+    model = open_model(shipped)
+    assert model.features != CqtSettings.from_config(demo_config["features"])
+    for piece in written:
+        samples, _ = soundfile.read(piece.audio, dtype="float32")
+        magnitudes = np.abs(complex_cqt(samples, model.features))[:, model.features.heard]
+        silence = np.zeros((model.margin_frames, magnitudes.shape[1]), np.float32)
+        answer = model.probabilities(np.concatenate([silence, magnitudes, silence]))
+        labels = np.stack(pd.read_parquet(piece.features)["labels"])
+        for kind, threshold in (("default", 0.5), ("fitted", model.card["threshold_fitted"])):
+            active = answer >= threshold
+            row = found[
+                (found["piece"] == piece.name)
+                & (found["noise"] == "none")
+                & (found["threshold_kind"] == kind)
+                & (found["criterion"] == "frames")
+            ]
+            assert row["estimated"].item() == active.sum() > 0
+            assert row["matched"].item() == (active & (labels > 0)).sum() > 0
+
+    other = copy.deepcopy(config)
+    other["features"]["hop_length_samples"] = 256
+    said = r"peer_models, robust: .*onnx has features.hop_length_samples 512; expected 256"
+    with pytest.raises(InputError, match=said):
+        score_peer_model(
+            "robust",
+            str(shipped),
+            written,
+            str(tmp_path / "x"),
+            fitting=[],
+            config=other,
+            threads=1,
+        )
+    assert not (tmp_path / "x").exists()
 
 
 def test_half_precision_of_the_mixtures_moves_no_score(scored, written, demo_config):

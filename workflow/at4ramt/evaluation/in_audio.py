@@ -23,8 +23,9 @@ of them (:mod:`at4ramt.audio_noise.mixing`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ import pandas as pd
 
 from at4ramt.audio_noise.mixing import condition_name, conditions, mixtures
 from at4ramt.evaluation.notes import OFFSET_SHARES, heard_magnitudes, match_notes, notes_in_range
-from at4ramt.evaluation.tables import AUDIO_NOISES, audio_schema, conform, write_part
+from at4ramt.evaluation.tables import audio_schema, conform, write_part
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.labels import frame_labels, read_labels
 from at4ramt.features.shards import fixed_list_values, read_features
@@ -46,16 +47,18 @@ log = logging.getLogger("at4ramt")
 NOTED_NOISES = ("none", "white")
 """Noise in which notes are scored, beside frames."""
 
-USES = ("frames", "note_frames", "notes")
-"""What thresholds are fitted for, each apart."""
+USES = {"frames": "frames", "note_frames": "note_frames", "notes": "onset"}
+"""What thresholds are fitted for, each apart, and the criterion that it is judged by."""
 
 THRESHOLD_GRID = tuple(step / 20 for step in range(2, 19))
 """Among these is the best threshold of a model."""
 
 Frames = npt.NDArray[np.bool_]
+Magnitudes = npt.NDArray[np.float32]
 Notes = npt.NDArray[np.void]
 Counts = dict[str, tuple[int, int, int]]
 """For each criterion what there is, what was estimated, and what of it matches."""
+CountsAt = Callable[[float], Counts]
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class SoundingPiece:
     audio_member: str = ""
     notes_member: str = ""
     mixed: str = ""
+
+
+Hear = Callable[[SoundingPiece], Iterator[tuple[dict[str, Any], Magnitudes]]]
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,7 @@ def score_in_audio(
 ) -> None:
     """Write the counts of one model, a row a piece, condition, threshold and criterion.
 
-    The default threshold is 0.5. The base is scored a second time as system ``offset_removed``,
+    The base is scored a second time as system ``offset_removed``,
     which hears magnitudes with each frame's median taken off.
 
     Args:
@@ -205,40 +211,150 @@ def score_in_audio(
     settings = CqtSettings.from_config(config["features"])
     stored = load_onnx(model_path, config["features"], threads=threads)
     model = Model(model_path, stored.card, "ONNX Runtime", stored.logits)
-    rule = NoteSettings.for_features(settings, 0.5, **config["transcription"])
     arm = model.card["arm"]
-    systems = [arm, "offset_removed"] if arm == "base" else [arm]
-    own = {"default": 0.5, "fitted": model.card["threshold_fitted"]}
-    kinds = {kind: dict.fromkeys(USES, threshold) for kind, threshold in own.items()}
-    chosen = [piece for piece in pieces if piece.name in set(fitting)]
-    best = best_thresholds(model, systems, chosen, rule, config)
-    for (system, heard_in), of_use in best.items():
-        log.info("%s, %s: best thresholds %s", system, heard_in, of_use)
+    rows = score_pieces(
+        model, [arm, "offset_removed"] if arm == "base" else [arm], pieces,
+        hear=lambda piece: heard(piece, settings, config), fitting=fitting,
+        rule=NoteSettings.for_features(settings, 0.5, **config["transcription"]),
+        seed=model.card["seed"],
+    )  # fmt: skip
+    table = conform(pd.DataFrame(rows), audio_schema, path)
+    write_part(table, path, stored.keras_digest, config)
+
+
+def score_pieces(
+    model: Model,
+    systems: Sequence[str],
+    pieces: Sequence[SoundingPiece],
+    *,
+    hear: Hear,
+    fitting: Sequence[str],
+    rule: NoteSettings,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return the table's rows of one model, at 0.5, at its own threshold and at the best ones.
+
+    Args:
+        model: the model.
+        systems: what the table calls it; as ``offset_removed`` it hears less each frame's median.
+        pieces: the pieces; each is heard once.
+        hear: gives each condition of a piece and what the network hears, ``(frames, bins)``.
+        fitting: names of the pieces that ``best`` thresholds are fitted on.
+        rule: how notes are formed; its threshold is replaced.
+        seed: what stands in the column ``seed``.
+
+    Raises:
+        InputError: if a file is unusable or the network answers with what is no number.
+    """
+    own = {"default": 0.5, "fitted": float(model.card["threshold_fitted"])}
+    best = BestThresholds()
     rows: list[dict[str, Any]] = []
-    for piece in pieces:
-        reference = read_reference(piece, settings)
-        for condition, system, answer in answers(model, systems, piece, config):
+    fits = {piece.name: piece.name in set(fitting) for piece in pieces}
+    for fitted_on in (True, False):
+        for piece in (piece for piece in pieces if fits[piece.name] == fitted_on):
+            for about, at in counted(model, systems, piece, hear, rule, seed):
+                for kind, threshold in own.items():
+                    rows += rows_of(about, kind, at(threshold))
+                if about["noise"] in NOTED_NOISES:
+                    if fitted_on:
+                        best.try_all(about, at)
+                    else:
+                        rows += best.rows(about, at)
+        if fitted_on:
+            rows += best.rows_of_tried()
+    order = {name: place for place, name in enumerate(fits)}
+    return sorted(rows, key=lambda row: order[row["piece"]])
+
+
+class BestThresholds:
+    """Of each system and condition, the threshold with the most F1 for each use.
+
+    First all pieces that they are fitted on are tried; their counts at every threshold are kept
+    until then, so that no piece is heard twice.
+    """
+
+    def __init__(self) -> None:
+        self._fits: dict[tuple[str, str], Fit] = {}
+        self._tried: list[tuple[dict[str, Any], dict[float, Counts]]] = []
+
+    def try_all(self, about: Mapping[str, Any], at: CountsAt) -> None:
+        """Count a piece that they are fitted on at every threshold of the grid."""
+        counts = {threshold: at(threshold) for threshold in THRESHOLD_GRID}
+        self._tried.append((dict(about), counts))
+        fit = self._fits.setdefault(self._place(about), Fit(dict.fromkeys(USES, THRESHOLD_GRID)))
+        for place, found in enumerate(counts.values()):
+            for use, criterion in USES.items():
+                fit.add(use, place, found[criterion])
+
+    def rows_of_tried(self) -> list[dict[str, Any]]:
+        """Return the rows of the pieces that they are fitted on, and log what was found."""
+        for (system, condition), fit in self._fits.items():
+            log.info("%s, %s: best thresholds and their F1 %s", system, condition, fit.best())
+        return [
+            row for about, counts in self._tried for row in self.rows(about, counts.__getitem__)
+        ]
+
+    def rows(self, about: Mapping[str, Any], at: CountsAt) -> list[dict[str, Any]]:
+        """Return the rows of a piece and condition; none, if nothing was tried."""
+        fit = self._fits.get(self._place(about))
+        if fit is None:
+            return []
+        of_use = {use: at(threshold) for use, (threshold, _) in fit.best().items()}
+        counts = {
+            "frames": of_use["frames"]["frames"],
+            "note_frames": of_use["note_frames"]["note_frames"],
+        } | {criterion: of_use["notes"][criterion] for criterion in OFFSET_SHARES}
+        return rows_of(about, "best", counts)
+
+    @staticmethod
+    def _place(about: Mapping[str, Any]) -> tuple[str, str]:
+        return about["system"], condition_name(about["noise"], about["snr_db"])
+
+
+def counted(
+    model: Model,
+    systems: Sequence[str],
+    piece: SoundingPiece,
+    hear: Hear,
+    rule: NoteSettings,
+    seed: int,
+) -> Iterator[tuple[dict[str, Any], CountsAt]]:
+    """Yield of each condition and system the table's first columns, and its counts.
+
+    What is yielded second gives the counts at a threshold: in noise in which notes are not scored
+    those of frames alone.
+    """
+    reference = read_reference(piece, model.features)
+    for condition, magnitudes in hear(piece):
+        for system in systems:
+            answer = answered(model, system, magnitudes)
             about = {
                 "system": system,
-                "seed": model.card["seed"],
+                "seed": seed,
                 "split": piece.split,
                 "instrument": piece.instrument,
                 "piece": piece.name,
                 **condition,
             }
-            place = system, condition_name(condition["noise"], condition["snr_db"])
-            fitted_here = {"best": best[place]} if place in best else {}
-            for kind, of_use in (kinds | fitted_here).items():
-                active = answer.frames(of_use["frames"])
-                counts = {"frames": count_frames(reference.frames, active)}
-                if condition["noise"] in NOTED_NOISES:
-                    formed = {at: answer.notes(rule, at) for at in set(of_use.values())}
-                    notes, roll_of = formed[of_use["notes"]], formed[of_use["note_frames"]]
-                    counts = count_all(reference, active, notes, roll_of, settings)
-                rows += rows_of(about, kind, counts)
-        log.info("%s: %d notes", piece.name, len(reference.notes))
-    table = conform(pd.DataFrame(rows), audio_schema, path)
-    write_part(table, path, stored.keras_digest, config)
+            # Thresholds of several kinds and uses may be the same.
+            yield about, cache(partial(counts_at, model, reference, answer, rule, condition))
+    log.info("%s: %d notes", piece.name, len(reference.notes))
+
+
+def counts_at(
+    model: Model,
+    reference: Reference,
+    answer: Answer,
+    rule: NoteSettings,
+    condition: Mapping[str, Any],
+    threshold: float,
+) -> Counts:
+    """Return the counts of an answer in a condition at one threshold."""
+    active = answer.frames(threshold)
+    if condition["noise"] not in NOTED_NOISES:
+        return {"frames": count_frames(reference.frames, active)}
+    notes = answer.notes(rule, threshold)
+    return count_all(reference, active, notes, notes, model.features)
 
 
 @dataclass(frozen=True)
@@ -258,66 +374,20 @@ class Answer:
         return notes_from_probabilities(self.probabilities, rule, self.sound)
 
 
-def answers(
-    model: Model,
-    systems: Sequence[str],
-    piece: SoundingPiece,
-    config: Mapping[str, Any],
-    noises: Sequence[str] = AUDIO_NOISES,
-) -> Iterator[tuple[dict[str, Any], str, Answer]]:
-    """Yield condition, system and answer for every condition of a piece in some noises.
-
-    Raises:
-        InputError: if a file is unusable or was made with other settings.
-    """
+def answered(model: Model, system: str, magnitudes: Magnitudes) -> Answer:
+    """Return a model's answer to what it hears of a piece, ``(frames, bins)``."""
+    seen = without_median(magnitudes) if system == "offset_removed" else magnitudes
+    padded = np.pad(seen, ((model.margin_frames, model.margin_frames), (0, 0)))
     settings = model.features
-    for condition, magnitudes in heard(piece, settings, config, noises):
-        for system in systems:
-            seen = without_median(magnitudes) if system == "offset_removed" else magnitudes
-            padded = np.pad(seen, ((model.margin_frames, model.margin_frames), (0, 0)))
-            # Less than nothing has no logarithm.
-            sound = np.maximum(seen[:, : settings.pitches * settings.bins_per_pitch], 0)
-            yield condition, system, Answer(model.probabilities(padded), sound)
-
-
-def best_thresholds(
-    model: Model,
-    systems: Sequence[str],
-    pieces: Sequence[SoundingPiece],
-    rule: NoteSettings,
-    config: Mapping[str, Any],
-) -> dict[tuple[str, str], dict[str, float]]:
-    """Return for each system and condition, and each use, the threshold with the most F1.
-
-    Only conditions in which notes are scored have one.
-    """
-    settings = model.features
-    fits: dict[tuple[str, str], Fit] = {}
-    for piece in pieces:
-        reference = read_reference(piece, settings)
-        for condition, system, answer in answers(model, systems, piece, config, NOTED_NOISES):
-            place = system, condition_name(condition["noise"], condition["snr_db"])
-            fit = fits.setdefault(place, Fit(dict.fromkeys(USES, THRESHOLD_GRID)))
-            for at, threshold in enumerate(THRESHOLD_GRID):
-                notes = notes_in_range(answer.notes(rule, threshold), settings)
-                active = answer.frames(threshold)
-                roll = rolled(notes, len(reference.frames), settings)
-                fit.add("frames", at, count_frames(reference.frames, active))
-                fit.add("note_frames", at, count_frames(reference.frames, roll))
-                fit.add("notes", at, count_notes(reference.notes, notes, "onset"))
-    return {
-        place: {use: threshold for use, (threshold, _) in fit.best().items()}
-        for place, fit in fits.items()
-    }
+    # Less than nothing has no logarithm.
+    sound = np.maximum(seen[:, : settings.pitches * settings.bins_per_pitch], 0)
+    return Answer(model.probabilities(padded), sound)
 
 
 def heard(
-    piece: SoundingPiece,
-    settings: CqtSettings,
-    config: Mapping[str, Any],
-    wanted: Sequence[str] = AUDIO_NOISES,
-) -> Iterator[tuple[dict[str, Any], npt.NDArray[np.float32]]]:
-    """Yield each condition in the wanted noises with what networks hear, ``(frames, bins)``.
+    piece: SoundingPiece, settings: CqtSettings, config: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], Magnitudes]]:
+    """Yield each condition with what networks hear, ``(frames, bins)``.
 
     These are magnitudes of all frames: without noise those of the feature file, with it those of
     :func:`mix_piece`.
@@ -330,11 +400,11 @@ def heard(
     yield clean, heard_magnitudes(piece.features, settings)[0]
     if noisy:
         with mixtures(piece.mixed, config) as mixed:
-            for condition in (each for each in noisy if each["noise"] in wanted):
+            for condition in noisy:
                 name = condition_name(condition["noise"], condition["snr_db"])
                 yield condition, mixed[name].astype(np.float32)
 
 
-def without_median(magnitudes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def without_median(magnitudes: Magnitudes) -> Magnitudes:
     """Return magnitudes ``(frames, bins)`` with each frame's median taken off."""
     return magnitudes - np.median(magnitudes, axis=1, keepdims=True)

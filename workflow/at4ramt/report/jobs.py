@@ -173,7 +173,9 @@ def plot_systems(sources: Paths, targets: Paths, config: Config) -> None:
     """Draw F1 of all systems over the noise in the audio and write the table of it."""
     style.start_figures(config["arms"])
     table = audio_scores(read_audio_counts(sources["audio"]), **_draws(config))
-    drawn = noisy.drawn_arms(table["system"], noisy.acoustic_arms(config["arms"]))
+    evaluation = config["evaluation"]
+    peers = [*evaluation["peers"], *(row["name"] for row in evaluation["peer_models"])]
+    drawn = noisy.drawn_arms(table["system"], [*peers, *noisy.acoustic_arms(config["arms"])])
     systems.plot_systems(table[table["system"].isin(drawn)], targets["figure"])
     systems.write_systems(systems.order_rows(table), targets["csv"], targets["page"])
 

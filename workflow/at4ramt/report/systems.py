@@ -154,10 +154,11 @@ def write_systems(table: pd.DataFrame, csv: str | Path, page: str | Path) -> Non
             "formed without noise and in white noise."
         ),
         style.paragraph(
-            "Default thresholds are 0.5 for our models and the peer's own. A model's own is that "
+            "Default thresholds are 0.5 for models of this workflow and basic-pitch's own. A "
+            "model's own is that "
             "of its card, found on frames of validation when it was trained. The best ones are "
             "found on recordings of validation, for frames, frames of notes and notes apart and "
-            "for each ratio apart, those with the most F1, of our models and the peer alike: what "
+            "for each ratio apart, those with the most F1, of all systems alike: what "
             "a system could reach if it knew how noisy it is."
         ),
     ]
