@@ -73,6 +73,8 @@ CONFIG: dict[str, Any] = {
         "fixed": {"noise": "uniform", "level": "maximum", "question": "schedule"},
     },
     "evaluation": {
+        "peers": ["basic_pitch"],
+        "peer_models": [],
         "levels": LEVELS,
         "noises": [],
         "noise_levels": [0.1, 0.34],
