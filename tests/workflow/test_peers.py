@@ -1,5 +1,6 @@
-"""basic-pitch in its own environment: what is planned without it, and the table with it."""
+"""Peers: basic-pitch in its own environment, and models of other runs."""
 
+import shutil
 import subprocess
 
 import numpy as np
@@ -83,3 +84,30 @@ def test_a_peer_stands_in_the_table_beside_our_models(linked_copy):
         [PYTHON, "-s", "-c", COMPARED, recording], check=True, env={"PYTHONPATH": "workflow"},
         cwd=run.path,
     )  # fmt: skip
+
+
+def test_a_model_of_another_run_stands_in_the_table_too(linked_copy):
+    run = linked_copy
+    table = "results/evaluation/audio.parquet"
+    named = "models/robust/seed_1/round_01.onnx"
+    # A shell would act on this name, and a queue's shell sees the inputs of a job.
+    shutil.copy(ROOT / named, run.path / "my $(model).onnx")
+
+    def asked(model):
+        peers = f"evaluation={{'peer_models': [{{'name': 'mine', 'model': '{model}'}}]}}"
+        return ("--config", peers, "--", table)
+
+    assert run.planned(*asked(named)) == {"collect_audio": 1, "evaluate_peer_model": 1}
+    ours = read_audio_counts(run.path / table)
+    run.snakemake(*asked("my $(model).onnx"))
+    counts = read_audio_counts(run.path / table)
+    mine = counts[counts["system"] == "mine"]
+    pd.testing.assert_frame_equal(
+        counts.drop(mine.index).reset_index(drop=True), ours.reset_index(drop=True)
+    )
+    frames = mine[(mine["criterion"] == "frames") & (mine["snr_db"] == np.inf)]
+    assert 2 * frames["matched"].sum() > 0.8 * (frames["reference"] + frames["estimated"]).sum()
+
+    said = run.snakemake("--dry-run", *asked("models/robsut.onnx"), fails=True)
+    assert "evaluation.peer_models, mine: there is no " in said
+    assert "models/robsut.onnx; expected a model's .keras archive or its export, .onnx" in said

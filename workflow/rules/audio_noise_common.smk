@@ -97,7 +97,7 @@ def peer_model(wildcards):
             f"evaluation.peer_models, {wildcards.peer_model}: there is no {path}; expected a model's "
             ".keras archive or its export, .onnx, or `peer_models: []`"
         )
-    return path
+    return harmless_path(path, LINKS)
 
 
 def peer_environment(wildcards):
