@@ -221,7 +221,8 @@ def fresh(path: Path) -> Checkout:
         copy(ROOT / part, path / part)
     shutil.copytree(HERE, path / "tests/faults", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(HERE / "injected/sitecustomize.py", path / "workflow")
-    (path / ".venv-peer").symlink_to(ROOT / ".venv-peer")
+    for part in (".venv-peer", "models"):
+        (path / part).symlink_to(ROOT / part)
     prepare(path, {})
     return Checkout(path, OPTIONS)
 

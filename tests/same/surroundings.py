@@ -266,7 +266,7 @@ def copy(path: Path) -> None:
     for name in ("smallest.yaml", "smallest_pieces.tsv"):
         shutil.copy(ROOT / "tests/faults" / name, path / "tests/faults")
     shutil.copy(HERE / "injected/sitecustomize.py", path / "workflow")
-    for link in ("resources", ".venv-peer"):
+    for link in ("resources", ".venv-peer", "models"):
         (path / link).symlink_to(ROOT / link)
     (path / "input").mkdir()
     seconds = np.arange(3 * 22_050) / 22_050
