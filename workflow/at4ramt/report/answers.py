@@ -31,6 +31,10 @@ ASKED = {
     "reference": "Does it matter what the loss increase is relative to?",
     "redraw": "Does it matter how often noise is drawn anew?",
     "search": "How much depends on the range of the search and the size of its sample?",
+    "chance": (
+        "How far apart do arms come that differ in random draws alone? (The intervals are over "
+        "pieces, of these trainings: a difference of this size between any arms may be chance.)"
+    ),
     "other": "Arms that answer no question of the paper",
 }
 """The questions that are answered by one thing changed, by their key in the table of arms."""

@@ -37,6 +37,7 @@ QUESTIONS = {
     "reference": "the search's reference",
     "redraw": "noise drawn anew",
     "search": "range and size of the search",
+    "chance": "random draws alone",
     "other": "not asked by the paper",
 }
 """What the groups of arms are called, by the question that the config's table gives them."""
