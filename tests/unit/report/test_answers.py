@@ -78,7 +78,15 @@ def test_questions_without_arms_and_arms_without_partner_are_told() -> None:
     ]
     # The other of a pair was compared, too.
     assert found["noise"] == [answers.ABSENT] == found["regularisation"]
-    assert "other" not in found
+    assert "other" not in found and "chance" not in found
+
+
+def test_arms_that_differ_by_chance_are_told_apart_from_the_paper_s_questions() -> None:
+    arms = ARMS | {"again": {"noise": "uniform", "against": "literal", "question": "chance"}}
+    again = replace(ONE, arm="again", reference="literal")
+    found = answers.answer_changes([ONE, again], arms, list(arms))
+    assert len(found["schedule"]) == 1
+    assert found["chance"] == [answers.change_sentence([again])]
 
 
 def test_changes_are_read_from_the_table() -> None:

@@ -38,6 +38,7 @@ ASKED = {
     "other": "Arms that answer no question of the paper",
 }
 """The questions that are answered by one thing changed, by their key in the table of arms."""
+NOT_THE_PAPER_S = ("chance", "other")
 
 PARAMETERS = "What does training on noise do to the parameters?"
 FREQUENCY = "Is the effect local in frequency?"
@@ -137,7 +138,7 @@ def change_sentence(changes: Sequence[Change]) -> str:
 def answer_changes(
     changes: Sequence[Change], arms: Arms, trained: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return the sentences of each question of ASKED; of the last only if an arm has none.
+    """Return the sentences of each question of ASKED; if no arm has it, of the paper's alone.
 
     ``trained`` are the arms of this run; an arm whose partner is none of them has no
     comparison, and that is said.
@@ -154,9 +155,11 @@ def answer_changes(
             answers[str(arms[arm].get("question", "other"))].append(
                 f"{_capital(arm_words(arm))} was trained, but not the arm that it is compared with."
             )
-    if not answers["other"]:
-        del answers["other"]
-    return {question: said or [ABSENT] for question, said in answers.items()}
+    return {
+        question: said or [ABSENT]
+        for question, said in answers.items()
+        if said or question not in NOT_THE_PAPER_S
+    }
 
 
 def _with_interval(one: Change, *, ends: bool = True) -> str:

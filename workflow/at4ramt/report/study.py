@@ -689,7 +689,7 @@ def plot_octaves(
 
 
 def _level_groups(searched: Sequence[str], arms: Arms, lead: str) -> list[tuple[str, list[str]]]:
-    """Return the arms whose level is searched by question, ``lead`` in every group."""
+    """Return the arms whose level is searched by question, those they are compared with first."""
     groups = []
     for question, words in QUESTIONS.items():
         chosen = [
@@ -697,8 +697,10 @@ def _level_groups(searched: Sequence[str], arms: Arms, lead: str) -> list[tuple[
             for arm in searched
             if arm != lead and arms[arm].get("question", "other") == question
         ]
+        against = {arms[arm].get("against", lead) for arm in chosen}
+        partners = [arm for arm in searched if arm in against and arm not in chosen]
         if chosen:
-            groups.append((words, ([lead] if lead in searched else []) + chosen))
+            groups.append((words, partners + chosen))
     return groups
 
 
