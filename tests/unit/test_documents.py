@@ -26,6 +26,7 @@ SYSTEMS_OF_ROBUST = {
     "basic-pitch, its notes, its defaults": ("basic_pitch", "default"),
 }
 """How documents call a system and a kind of threshold."""
+SHOWN_OF_CHANGES = ("f1_against", "difference", "low", "high")
 
 
 def table_lines(text, head):
@@ -279,6 +280,34 @@ def test_differences_from_the_robust_model_are_those_of_the_results(root):
     assert f"changes `robust` by {cost} points without noise" in readme
     notes = robust_changes(root, "basic_pitch", "onset")
     assert f"by {notes[math.inf]} points without noise, {notes[10.0]} at 10 dB" in readme
+
+
+@pytest.mark.parametrize("split", ["test_unseen_piano", "validation"])
+def test_what_each_ingredient_brings_is_that_of_the_results(root, split):
+    document = (root / "docs" / "robust.md").read_text(encoding="utf-8")
+    section = document[document.index("## What each ingredient brings") :]
+    if split == "validation":
+        section = section[section.index("On validation's piano") :]
+    changes = pd.read_csv(root / "docs" / "results" / "ablation.csv", keep_default_na=False)
+    changes = changes[(changes["split"] == split) & (changes["seed"] == "all")]
+    assert len(changes) == 8 * len(RATIOS) and set(changes["against"]) == {"brief"}
+    found = {
+        (row["arm"], float(row["amount"])): [100 * float(row[name]) for name in SHOWN_OF_CHANGES]
+        for row in changes.to_dict("records")
+    }
+    (_, *whole), *lines = table_lines(section, "| left out | clean")
+    arms = [re.findall(r"`(\w+)`", name)[0] for name, *_ in lines]
+    assert sorted(arms) == sorted(set(changes["arm"]))
+    for arm, (_, *cells) in zip(arms, lines, strict=True):
+        assert cells == [
+            "{:.1f} [{:.1f}, {:.1f}]".format(
+                *(value + 0.0 for value in found[arm, ratio][1:])
+            ).replace("-", "−")
+            for ratio in RATIOS
+        ], arm
+        assert whole == [f"{found[arm, ratio][0]:.1f}" for ratio in RATIOS]
+    seeds = {1: "one seed", 2: "two seeds", 3: "three seeds"}[changes["seeds"].astype(int).max()]
+    assert f"in the audio, {seeds}, with 95 % intervals" in document
 
 
 def test_where_the_robust_model_fails_is_that_of_the_results(root):
