@@ -186,10 +186,10 @@ rule evaluate_peer_model:
         config=peer_config(audio_config(config)),
         code=source_digest(
             "evaluation.peer_models",
+            "evaluation.peers",
             "evaluation.tables",
-            "features.audio",
-            "features.stream",
             "training.onnx_file",
+            *MIXING_MODULES,
             *AUDIO_MODULES,
         ),
     script:
