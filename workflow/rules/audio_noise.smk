@@ -2,7 +2,8 @@
 # takes: models, results/features/ and recordings of the scored splits, notes, results/noise/mixed/
 # makes: results/peers/, results/evaluation/audio.parquet
 # steps: score the base and the last rounds on what is heard of each piece; fit the peer's thresholds, like
-#        the models', on validation in noise, let it answer in an environment of its own, score that; put it together
+#        the models', on validation in noise, let it answer in an environment of its own, score that;
+#        score models of other runs; put it together
 
 
 include: "audio_noise_common.smk"

@@ -185,14 +185,16 @@ def mix_piece(
             noise_of=config["noise_seed"], excerpts=voices,
         )  # fmt: skip
         for kind, snr_db, mixture in mixed:
-            heard = np.concatenate(
-                [
-                    np.abs(block[:, settings.heard]).astype(np.float16)
-                    for block in cqt_blocks([mixture], settings)
-                ]
-            )
+            blocks = magnitude_blocks(mixture, settings)
+            heard = np.concatenate([block.astype(np.float16) for block in blocks])
             _write_array(archive, condition_name(kind, snr_db), heard)
         _write_array(archive, MADE_WITH, np.array(json.dumps(config)))
+
+
+def magnitude_blocks(samples: Samples, settings: CqtSettings) -> Iterator[Samples]:
+    """Yield what networks hear of samples, float32 ``(frames, bins)``, in successive blocks."""
+    for block in cqt_blocks([samples], settings):
+        yield np.abs(block[:, settings.heard])
 
 
 def mixed_samples(

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from at4ramt.audio_noise.mixing import mixed_samples, piece_power
+from at4ramt.audio_noise.mixing import magnitude_blocks, mixed_samples, piece_power
 from at4ramt.errors import InputError
 from at4ramt.evaluation.in_audio import Magnitudes, SoundingPiece, score_pieces
 from at4ramt.evaluation.peers import PEER_SEED
 from at4ramt.evaluation.tables import audio_schema, conform, write_part
 from at4ramt.features.audio import audio_blocks, open_audio
 from at4ramt.features.cqt import CqtSettings
-from at4ramt.features.stream import cqt_blocks
 from at4ramt.transcription.models import open_model
 from at4ramt.transcription.notes import NoteSettings
 
@@ -83,19 +82,18 @@ def heard_by(
         InputError: if the recording or its feature file is unusable.
     """
     evaluation, rate = config["evaluation"], settings.sample_rate_hz
+
+    def magnitudes(samples: Magnitudes) -> Magnitudes:
+        return np.concatenate(list(magnitude_blocks(samples, settings)))
+
     with open_audio(piece.audio, piece.audio_member) as opened:
         yield (
             {"noise": "none", "snr_db": np.inf},
-            _magnitudes(np.concatenate(list(audio_blocks(opened, rate))), settings),
+            magnitudes(np.concatenate(list(audio_blocks(opened, rate)))),
         )
         mixed = mixed_samples(
             piece.name, opened, rate, piece_power(piece.features), evaluation["audio_noises"],
             evaluation["audio_snr_db"], noise_of=config["noise_seed"], excerpts=None,
         )  # fmt: skip
         for noise, snr_db, samples in mixed:
-            yield {"noise": noise, "snr_db": float(snr_db)}, _magnitudes(samples, settings)
-
-
-def _magnitudes(samples: Magnitudes, settings: CqtSettings) -> Magnitudes:
-    blocks = [np.abs(block[:, settings.heard]) for block in cqt_blocks([samples], settings)]
-    return np.concatenate(blocks).astype(np.float32)
+            yield {"noise": noise, "snr_db": float(snr_db)}, magnitudes(samples)
