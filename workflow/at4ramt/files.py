@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from at4ramt.errors import InputError, told
+from at4ramt.errors import InputError, remedy, told
 from at4ramt.limits import LARGEST_RECORDING_BYTES, LARGEST_TEXT_BYTES
 
 PACKAGE = Path(__file__).resolve().parent
@@ -216,6 +216,27 @@ def _member_sizes(path: str) -> dict[str, int]:
             f"{path}: expected a zip, it cannot be read ({told(error)}); copy it anew from its "
             "source"
         ) from error
+
+
+def stop_if_refused(error: Exception, path: str | Path) -> None:
+    """Raise an InputError if ``error`` came of a system that refuses to read or unpack ``path``.
+
+    For whoever goes on where a file is wrong: a disk that fails may be well tomorrow, and what was
+    noted of the file would stay, since nobody reads it again.
+    """
+    try:
+        # libsndfile does not tell why it failed.
+        with open(path, "rb") as opened:
+            while opened.read(1 << 20):
+                pass
+    except OSError as refusal:
+        if what := remedy(refusal):
+            raise InputError(f"{path}: {what}") from refusal
+    cause = error.__cause__
+    while cause is not None:
+        if isinstance(cause, OSError) and remedy(cause):
+            raise error
+        cause = cause.__cause__
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -193,6 +193,14 @@ def test_a_damaged_state_begins_the_training_anew(tmp_path, content, caplog, mon
     assert "state_key.npz: the saved state cannot be read" in caplog.text
 
 
+def test_a_state_that_the_disk_does_not_give_is_not_overwritten(tmp_path):
+    checkpoint = Checkpoint(tmp_path, "key")
+    # It opens, and ends each read with EIO.
+    checkpoint.state_path.symlink_to("/proc/self/mem")
+    with pytest.raises(InputError, match=r"state_key.npz: .*Input/output error.*check the disk"):
+        checkpoint.load()
+
+
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf"])
 def test_an_interval_that_is_none_is_refused(tmp_path, monkeypatch, text):
     monkeypatch.setenv("AT4RAMT_CHECKPOINT_SECONDS", text)

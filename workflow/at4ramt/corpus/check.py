@@ -27,10 +27,11 @@ import numpy as np
 import numpy.typing as npt
 
 from at4ramt.corpus.layout import LayoutProblem
-from at4ramt.errors import InputError, remedy
+from at4ramt.errors import InputError
 from at4ramt.features.audio import SILENT_PEAK, AudioFile, Downmix, open_audio
 from at4ramt.features.cqt import A4_HZ, CqtSettings, pitch_hz
 from at4ramt.features.labels import Notes, check_lengths, read_labels
+from at4ramt.files import stop_if_refused
 
 FLUX_SECONDS = 0.01
 """Step of the spectral flux."""
@@ -110,7 +111,7 @@ def check_piece(piece: Mapping[str, Any], features: Mapping[str, Any]) -> dict[s
                 heard.feed(block)
             heard.end()
     except InputError as error:
-        _stop_if_refused(error, piece["audio"])
+        stop_if_refused(error, piece["audio"])
         problems.add("unreadable", str(error))
     else:
         result["digest"] = heard.digest.hexdigest()
@@ -133,30 +134,10 @@ def _read_notes(problems: _Problems, piece: Mapping[str, Any]) -> Notes:
             return notes
         message = f"{_named(piece, 'notes')}: expected notes, found none. Replace the file."
     except InputError as error:
-        _stop_if_refused(error, piece["notes"])
+        stop_if_refused(error, piece["notes"])
         message = str(error)
     problems.add("unusable notes", message)
     return np.zeros(0, [("onset", "f8"), ("offset", "f8"), ("pitch", "i4")])
-
-
-def _stop_if_refused(error: InputError, path: str) -> None:
-    """Raise an InputError if the system refused to read, or to unpack.
-
-    That may be over by tomorrow, and a problem that was noted stays: nobody listens again.
-    """
-    try:
-        # libsndfile does not tell why it failed.
-        with open(path, "rb") as opened:
-            while opened.read(1 << 20):
-                pass
-    except OSError as refusal:
-        if what := remedy(refusal):
-            raise InputError(f"{path}: {what}") from refusal
-    cause = error.__cause__
-    while cause is not None:
-        if isinstance(cause, OSError) and remedy(cause):
-            raise error
-        cause = cause.__cause__
 
 
 @dataclass
@@ -331,7 +312,7 @@ def _check_notes(
             notes, heard.levels, heard.seconds, settings, audio_path=path, notes_path=notes_path
         )
     except InputError as error:
-        _stop_if_refused(error, piece["notes"])
+        stop_if_refused(error, piece["notes"])
         problems.add("length mismatch", str(error))
     cents = tuning_cents(heard)
     if cents is not None and abs(cents) > DETUNED_CENTS:

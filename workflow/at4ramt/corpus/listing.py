@@ -13,7 +13,7 @@ import pandas as pd
 from at4ramt.corpus.pieces import SCHEMAS, SPLITS, TRAINING, VALIDATION, read_table
 from at4ramt.corpus.table import check_table, survey_corpus
 from at4ramt.errors import InputError
-from at4ramt.files import whole_file
+from at4ramt.files import stop_if_refused, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,10 @@ def write_listing(
         instruments: likewise.
         sources: likewise.
         figure: how long the pieces of each split are.
+
+    Raises:
+        InputError: a table is wrong, or the system refuses to read a recording. One that is no
+            audio has no length, and is named in the log.
     """
     survey = survey_corpus(corpus)
     table = survey.table.reset_index(drop=True)
@@ -78,6 +82,7 @@ def _seconds(path: str, member: str) -> float:
     try:
         return audio_seconds(path, member)
     except InputError as error:
+        stop_if_refused(error, path)
         log.warning("%s (`snakemake check_corpus` lists all problems)", error)
         return float("nan")
 

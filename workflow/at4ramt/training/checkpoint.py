@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from at4ramt.archives import stored_arrays
 from at4ramt.errors import InputError
-from at4ramt.files import parse_json, remove_leftovers, value_digest, whole_file
+from at4ramt.files import parse_json, remove_leftovers, stop_if_refused, value_digest, whole_file
 from at4ramt.training.backend import place
 
 log = logging.getLogger("at4ramt")
@@ -108,6 +108,9 @@ class Checkpoint:
 
         Args:
             like: variables whose shapes and types the saved ones must have.
+
+        Raises:
+            InputError: the system refuses to read the state. To begin anew would overwrite it.
         """
         if not self.state_path.exists():
             return None
@@ -122,6 +125,7 @@ class Checkpoint:
                 _check_alike(found, like if found is variables or found else None)
             return TrainingState(**record, best=best or None), variables
         except (InputError, OSError, ValueError, TypeError) as error:
+            stop_if_refused(error, self.state_path)
             log.warning(
                 "%s: the saved state cannot be read (%s); training begins anew",
                 self.state_path,
