@@ -74,6 +74,8 @@ FAULTS = {
 }
 # What comes at a moment, in the middle of whatever the job does.
 SUDDEN = {"KILL", "TERM", "INT", "USR2", "reboot"}
+# What is laid out for the job to run into, and told before it does.
+LAID = {"full", "limit", "unreadable"}
 # What a job goes on through; of the others it has to be started again.
 HARMLESS = {"clock", "second"}
 # The outcome of a strike that did not come to anything, because the job did not read that input.
@@ -137,6 +139,15 @@ def jobs_in(said: str) -> dict[str, Job]:
         )
         jobs[lines["jobid"]] = Job(name, inputs, outputs)
     return jobs
+
+
+def cut_off_in(said: str) -> set[str]:
+    """Return the rules of the jobs that ran when the master died: announced, and not ended."""
+    block = r":\n(?:    .*\n)*?    jobid: (\d+)$"
+    running = Counter(re.findall(rf"^(?:local)?rule \w+{block}", said, re.MULTILINE))
+    running.subtract(re.findall(rf"^Error in rule \w+{block}", said, re.MULTILINE))
+    running.subtract(re.findall(r"Finished jobid: (\d+) ", said))
+    return {job.rule for number, job in jobs_in(said).items() if running[number] > 0}
 
 
 def finished_in(said: str) -> list[Job]:
@@ -469,24 +480,32 @@ class Run:
     def to_the_end(self, most: int) -> None:
         """Give the same command until it succeeds."""
         while True:
-            before = len(self.struck())
-            status = self.start()
             path = self.checkout.path
+            before, masters = len(self.struck()), len(logs(path))
+            status = self.start()
             await_readable(path)
             self.wrong += differences(path, self.reference.path)
             if status == 0:
                 return
             if status == -9:
                 self.orphaned.update(saved_states(path))
-                # Jobs that died with the master before their own strike came.
-                for taken in (path / ".faults/struck").glob("*.taken"):
-                    if not taken.with_suffix(".json").exists():
-                        taken.unlink()
+                self.forget_strikes_that_did_not_come(masters)
                 with self.checkout.start("--unlock", *TARGETS) as process:
                     process.communicate()
             if self.wrong or len(self.said) >= most or len(self.struck()) == before:
                 self.wrong.append(f"ended with {status}:\n{self.said[-1][-4000:]}")
                 return
+
+    def forget_strikes_that_did_not_come(self, masters: int) -> None:
+        """Have jobs that died with a master, the one after so many, struck by what did not come."""
+        path = self.checkout.path
+        cut_off = cut_off_in("".join(logs(path)[masters:]))
+        for rule, strike in self.struck().items():
+            if strike["fault"] in LAID and rule in cut_off:
+                (path / f".faults/struck/{rule}.json").unlink()
+        for taken in (path / ".faults/struck").glob("*.taken"):
+            if not taken.with_suffix(".json").exists():
+                taken.unlink()
 
 
 def await_readable(path: Path) -> None:

@@ -16,6 +16,7 @@ from faults.campaign import (
     WITHOUT_INPUT,
     Strike,
     add_strikes,
+    cut_off_in,
     drawn_faults,
     known_rules,
     main,
@@ -82,6 +83,21 @@ def test_a_strike_at_a_file_that_no_job_read_does_not_count() -> None:
     vain = replace(vain, outcome=NOT_READ)
     assert still_due([vain], 0, 1, ["report"]) == {"report": (vain.fault, 1)}
     assert table_of([vain]).splitlines()[2].endswith("| 0 |")
+
+
+def announced(rule: str, number: int) -> str:
+    return f"rule {rule}:\n    input: a\n    output: b\n    jobid: {number}\n    reason: missing\n"
+
+
+def test_what_ran_when_the_master_died_is_neither_what_finished_nor_what_failed() -> None:
+    failed = "Error in rule train_base:\n    message: None\n    jobid: 4\n    input: a\n"
+    said = [
+        *(announced("train_base", 4), failed, announced("plot_data", 64), announced("fit_peer", 5)),
+        *("Finished jobid: 64 (Rule: plot_data)\n", f"local{announced('build_shard', 6)}"),
+    ]
+    assert cut_off_in("".join(said)) == {"fit_peer", "build_shard"}
+    # Tried again, after it had failed.
+    assert "train_base" in cut_off_in("".join([*said, announced("train_base", 4)]))
 
 
 def test_a_kill_leaves_the_table_whole(tmp_path: Path) -> None:
