@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,27 @@ def test_the_same_command_goes_on_and_makes_nothing_again_that_is_finished(
     trial = disturbed(reference, tmp_path / "run", seed=SEED, trial=0, rules=LATE)
     assert trial.wrong == []
     assert {strike.rule for strike in trial.strikes} == set(LATE)
+
+
+def test_a_disk_that_gets_full_stops_the_run_and_with_more_room_it_goes_on(
+    reference: Reference, tmp_path: Path
+) -> None:
+    # A disk that nobody else sees: root may mount one, and so may others where the system lets
+    # them be root among their own processes.
+    ways = (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"])
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
+    may = [
+        way for way in ways if not subprocess.run([*way, *mount], capture_output=True).returncode
+    ]
+    if not may:
+        pytest.skip("no disk can be mounted: neither as root nor in a namespace of the user's own")
+    small_disk = [sys.executable, "-m", "faults.small_disk"]
+    command = [*may[0], *small_disk, str(reference.path), str(tmp_path / "disk")]
+    paths = os.pathsep.join(str(ROOT / name) for name in ("workflow", "tests"))
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_two_masters_at_once_may_fail_and_do_no_harm(reference: Reference, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ MACHINES = {
 def made(folder: Path, machine: str) -> Surroundings:
     """Make the run of a machine in a new folder."""
     run = surroundings(folder, ())
-    shutil.copy(HERE / "machines.yaml", run.checkout)
+    for name in ("machines.yaml", "machines_pieces.tsv"):
+        shutil.copy(HERE / name, run.checkout)
     # Of several --configfile the last counts, and names both.
     options = (*run.options, *CONFIGURATION)
     run = replace(run, options=options, environment={**run.environment, **MACHINES[machine]})
