@@ -17,7 +17,7 @@ from pathlib import Path
 
 from same.surroundings import TARGETS, Surroundings, surroundings
 
-# A file for each call of snakemake, of the call's own words.
+# Files for each call of snakemake, of the call's own words and of those it makes for the report.
 WORDS = ".snakemake/log"
 
 
@@ -76,7 +76,7 @@ def grown(first: Run, run: Run, number: int) -> list[str]:
         f"{now} {what}, expected {then}"
         for what, now, then in (
             ("files", run.files, first.files),
-            ("of Snakemake's logs", run.words, number),
+            ("of Snakemake's logs", run.words, number * first.words),
             ("files in TMPDIR", run.scraps, 0),
             ("files in HOME", run.home_files, first.home_files),
         )

@@ -67,7 +67,7 @@ def write_report(
 ) -> None:
     """Write Snakemake's report about the finished ``target``, and to ``log`` what it said."""
     with _explained(), whole_file(path) as temporary:
-        arguments = [target, "--report", str(temporary.resolve())]
+        arguments = [target, "--report", str(temporary.absolute())]
         # Snakemake 9.27 has --report-html-stylesheet-path too, and overwrites it.
         arguments += ["--report-stylesheet", str(stylesheet)]
         ask_snakemake(arguments, config, log, snakefile)
