@@ -619,11 +619,11 @@ def untold(rule: str, strike: dict[str, Any], failed: Sequence[str]) -> list[str
         return []
     if fault in HARMLESS:
         return [f"{rule}: {fault} ({where}) ended the job:\n{failed[0][-2000:]}"]
-    text = failed[0]
+    text = failed[0].lower()
     expected = {
-        "full": ["No space left on device", "run the same command again"],
-        "limit": ["File too large", "run the same command again"],
-        "unreadable": [strike["input"]] if fault == "unreadable" else [],
+        "full": ["no space left on", "run the same command again"],
+        "limit": ["file too large", "run the same command again"],
+        "unreadable": [strike["input"].lower()] if fault == "unreadable" else [],
     }.get(fault, [])
     return [
         f"{rule}: {fault} ({where}): not said: {words}" for words in expected if words not in text

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+AGAIN = "delete the file and run snakemake again"
+"""How a damaged result is mended."""
+
 LONGEST_SHOWN = 120
 LONGEST_WORD = 60
 
@@ -60,15 +63,35 @@ _REMEDIES = {
 }
 
 
-def remedy(error: BaseException) -> str | None:
-    """Return what to do where the system refused to read or write; None for another error."""
+def _system_remedy(error: BaseException) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         # A library, or a program that was called, says it in its own message.
         number = next((each for each in _REMEDIES if os.strerror(each) in str(error)), None)
-    if number not in _REMEDIES:
+    return None if number is None else _REMEDIES.get(number)
+
+
+def remedy(error: BaseException) -> str | None:
+    """Return what to do where the system refused to read or write; None for another error."""
+    what = _system_remedy(error)
+    if what is None:
         return None
     return (
-        f"{error}. No half-written output is left under its name: {_REMEDIES[number]}, then run "
+        f"{error}. No half-written output is left under its name: {what}, then run "
         "the same command again."
     )
+
+
+def mend(error: BaseException, otherwise: str) -> str:
+    """Return how a file is mended that cannot be read: ``otherwise``, but where the system refused.
+
+    There the file may be as it should be, and nobody should delete it.
+    """
+    met: BaseException | None = error
+    # zipfile tells of a disk that fails as of a file that is no zip.
+    while met is not None and _system_remedy(met) is None:
+        met = met.__cause__ or met.__context__
+    if met is None:
+        return otherwise
+    said = "" if met is error else f" ({met})"
+    return f"{_system_remedy(met)}{said}, then run the same command again"

@@ -18,10 +18,11 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from at4ramt.errors import InputError, remedy, told
+from at4ramt.errors import AGAIN, InputError, mend, remedy, told
 from at4ramt.limits import LARGEST_RECORDING_BYTES, LARGEST_TEXT_BYTES
 
 PACKAGE = Path(__file__).resolve().parent
+COPY = "copy it anew from its source"
 
 
 @contextmanager
@@ -185,7 +186,7 @@ def open_member(path: str | Path, member: str) -> Iterator[tuple[IO[bytes], int]
     except UNREADABLE as error:
         raise InputError(
             f"{path}: {told(member)} cannot be read ({told(error)}); expected a whole zip file "
-            "with that member; copy it anew from its source"
+            f"with that member; {mend(error, COPY)}"
         ) from error
 
 
@@ -198,8 +199,7 @@ def member_bytes(path: str | Path, member: str) -> int:
     sizes = _member_sizes(str(path))
     if member not in sizes:
         raise InputError(
-            f"{path}: expected {member} in it, found none among {len(sizes)} files; copy it anew "
-            "from its source"
+            f"{path}: expected {member} in it, found none among {len(sizes)} files; {COPY}"
         )
     return sizes[member]
 
@@ -213,8 +213,7 @@ def _member_sizes(path: str) -> dict[str, int]:
             return {info.filename: info.file_size for info in archive.infolist()}
     except UNREADABLE as error:
         raise InputError(
-            f"{path}: expected a zip, it cannot be read ({told(error)}); copy it anew from its "
-            "source"
+            f"{path}: expected a zip, it cannot be read ({told(error)}); {mend(error, COPY)}"
         ) from error
 
 
@@ -256,7 +255,7 @@ def read_json(path: str | Path) -> Any:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: expected a JSON file of this workflow, could not read it ({told(error)}); "
-            "delete the file and run snakemake again"
+            f"{mend(error, AGAIN)}"
         ) from error
 
 

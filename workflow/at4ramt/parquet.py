@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from at4ramt.errors import InputError, told
+from at4ramt.errors import AGAIN, InputError, mend, told
 from at4ramt.files import whole_file
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ UNREADABLE = (
 
 Filters = list[tuple[str, str, Any]]
 
-AGAIN = "delete the file and run snakemake again"
 
 SEAL = struct.Struct("<4sI")
 SEAL_NAME = b"AT4s"
@@ -113,7 +112,8 @@ def _opened(path: str | Path, what: str, remedy: str) -> Iterator[pa.BufferReade
         yield pa.BufferReader(content)
     except UNREADABLE as error:
         raise InputError(
-            f"{path}: cannot be read as Parquet ({told(error)}); expected {what}; {remedy}"
+            f"{path}: cannot be read as Parquet ({told(error)}); expected {what}; "
+            f"{mend(error, remedy)}"
         ) from error
 
 

@@ -178,7 +178,7 @@ def _explain(source: Mapping[str, Any], target: Path, output: str) -> InputError
         return InputError(
             f"{target}: no space left on the disk while fetching {what}. Free "
             f"{2 * int(source['bytes']) / 1e6:.0f} MB in {target.parent}/ and in "
-            f"{tempfile.gettempdir()}, then run again."
+            f"{tempfile.gettempdir()}, then run the same command again."
         )
     if "do not match the hashes" in lowered or "eintegrity" in lowered:
         return InputError(

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from at4ramt.archives import UNREADABLE, zip_content
-from at4ramt.errors import InputError, told
+from at4ramt.errors import AGAIN, InputError, mend, told
 from at4ramt.files import parse_json
 from at4ramt.parquet import write_frame
 from at4ramt.seeds import purpose_seed
@@ -49,7 +49,7 @@ def read_weights(path: str | Path) -> dict[str, list[NDArray[np.float32]]]:
     except (*UNREADABLE, TypeError) as error:
         raise InputError(
             f"{path}: cannot be read as a model ({told(error)}); expected a .keras archive of this "
-            "workflow; delete it and run snakemake again"
+            f"workflow; {mend(error, AGAIN)}"
         ) from error
     found: dict[str, list[NDArray[np.float32]]] = {}
 
@@ -69,12 +69,11 @@ def read_weights(path: str | Path) -> dict[str, list[NDArray[np.float32]]]:
     except Exception as error:
         raise InputError(
             f"{path}: its weights cannot be read ({told(error)}); expected a .keras archive of "
-            "this workflow; delete it and run snakemake again"
+            f"this workflow; {mend(error, AGAIN)}"
         ) from error
     if not found:
         raise InputError(
-            f"{path}: no layer of it has weights; expected those of {', '.join(order)}; delete it "
-            "and run snakemake again"
+            f"{path}: no layer of it has weights; expected those of {', '.join(order)}; {AGAIN}"
         )
     return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from at4ramt.errors import InputError, told
+from at4ramt.errors import InputError, mend, told
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.piece_features import (
     ROW_GROUP_ROWS,
@@ -424,7 +424,8 @@ def _read_table(
 
 def _corrupt(path: str | Path, kind: str, remedy: str, error: Exception) -> InputError:
     return InputError(
-        f"{path}: this {kind} is corrupt ({told(error)}); expected a whole Parquet file; {remedy}"
+        f"{path}: this {kind} is corrupt ({told(error)}); expected a whole Parquet file; "
+        f"{mend(error, remedy)}"
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from at4ramt.archives import UNREADABLE, zip_content, zip_member
-from at4ramt.errors import InputError, told
+from at4ramt.errors import AGAIN, InputError, mend, told
 from at4ramt.features.cqt import CqtSettings
 from at4ramt.features.stored_settings import stored_settings
 from at4ramt.files import file_digest, parse_json, whole_file
@@ -124,7 +124,7 @@ def load_model(path: str | Path, features: Mapping[str, Any] | None = None) -> S
     except Exception as error:
         raise InputError(
             f"{path}: Keras cannot read this model ({told(error)}); expected a model of this "
-            "workflow; delete it and run snakemake again"
+            f"workflow; {mend(error, AGAIN)}"
         ) from error
     return StoredModel(network, card, str(path), file_digest(path))
 
@@ -179,7 +179,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
     except UNREADABLE as error:
         raise InputError(
             f"{path}: not a model of this workflow ({told(error)}); expected a .keras archive with "
-            f"a {CARD} in it; delete it and run snakemake again"
+            f"a {CARD} in it; {mend(error, AGAIN)}"
         ) from error
     return card
 
@@ -208,7 +208,7 @@ def check_network(path: str | Path) -> None:
     except UNREADABLE as error:
         raise InputError(
             f"{path}: not a network of this workflow ({told(error)}); expected a .keras archive "
-            "that it wrote; delete it and run snakemake again"
+            f"that it wrote; {mend(error, AGAIN)}"
         ) from error
 
 

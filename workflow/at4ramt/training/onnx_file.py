@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from at4ramt.errors import InputError, told
+from at4ramt.errors import AGAIN, InputError, mend, told
 from at4ramt.files import file_digest, parse_json, read_small, whole_file
 from at4ramt.limits import LARGEST_CONTENT_BYTES
 from at4ramt.training.model_file import CARD, check_features, load_model
@@ -113,7 +113,7 @@ class OnnxModel:
     def _damaged(self, found: str) -> InputError:
         return InputError(
             f"{self.path}: the network cannot be run ({found}); expected an ONNX file that this "
-            "workflow wrote; delete it and run snakemake again"
+            f"workflow wrote; {AGAIN}"
         )
 
 
@@ -244,7 +244,7 @@ def load_onnx(
     except Exception as error:
         raise InputError(
             f"{path}: not an exported model of this workflow ({told(error)}); expected an ONNX "
-            f"file with {CARD} in its metadata; delete it and run snakemake again"
+            f"file with {CARD} in its metadata; {mend(error, AGAIN)}"
         ) from error
     check_features(path, card, features)
     return OnnxModel(card, str(path), digest, session)
@@ -292,7 +292,7 @@ def check_graph(path: str | Path) -> None:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: not an exported model of this workflow ({told(error)}); expected an ONNX "
-            "file that it wrote; delete it and run snakemake again"
+            f"file that it wrote; {mend(error, AGAIN)}"
         ) from error
 
 
