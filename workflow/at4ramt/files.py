@@ -58,6 +58,19 @@ def remove_leftovers(path: str | Path) -> None:
 
 
 @contextmanager
+def nameless_file(content: bytes = b"") -> Iterator[IO[bytes]]:
+    """Yield an open file without a name that holds ``content``, at its beginning.
+
+    For libraries in C that read and write what is in memory by calling Python: an interrupt
+    (Ctrl-C) that comes in such a call is lost, the bytes with it, and the job goes on.
+    """
+    with tempfile.TemporaryFile() as opened:
+        opened.write(content)
+        opened.seek(0)
+        yield opened
+
+
+@contextmanager
 def scratch_folder() -> Iterator[Path]:
     """Yield a temporary folder that goes with the context, or with the next one of this host.
 

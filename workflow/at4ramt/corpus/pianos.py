@@ -39,7 +39,7 @@ from at4ramt.corpus.patch import read_patch
 from at4ramt.corpus.sampler import Filter, Piano, Tone, Voice
 from at4ramt.corpus.sources import read_member
 from at4ramt.errors import InputError, suggestion, told
-from at4ramt.files import parse_json, whole_file
+from at4ramt.files import nameless_file, parse_json, whole_file
 
 RATE = 44_100
 LOWEST_KEY, HIGHEST_KEY = 21, 108
@@ -295,7 +295,10 @@ def _decode(data: bytes, label: str) -> tuple[NDArray[np.int16], int]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as opened:
+        with (
+            nameless_file(data) as stored,
+            soundfile.SoundFile(stored.fileno(), closefd=False) as opened,
+        ):
             frames = round((LONGEST_SECONDS + 0.5) * opened.samplerate)
             audio = opened.read(frames, dtype="int16", always_2d=True)
             rate = int(opened.samplerate)

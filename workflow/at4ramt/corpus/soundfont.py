@@ -9,7 +9,6 @@ the sample's own start.
 
 from __future__ import annotations
 
-import io
 import math
 import struct
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from at4ramt.errors import InputError, told
+from at4ramt.files import nameless_file
 from at4ramt.limits import SAMPLE_RATES_HZ
 
 # Generators that we read, by the specification's numbers (8.1.2).
@@ -288,7 +288,10 @@ def _read_sample(chunks: dict[str, bytes], number: int, header: tuple[Any, ...])
     if kind & 16:
         import soundfile
 
-        with soundfile.SoundFile(io.BytesIO(pool[start:end])) as opened:
+        with (
+            nameless_file(pool[start:end]) as stored,
+            soundfile.SoundFile(stored.fileno(), closefd=False) as opened,
+        ):
             rate = opened.samplerate
             if opened.channels > 2:
                 raise ValueError(f"a recording of {opened.channels} channels")

@@ -8,7 +8,6 @@ and the notes are played by the sampler. Everything that is compared is at one r
 from __future__ import annotations
 
 import base64
-import io
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from at4ramt.corpus.sampler import Piano, synthesise
 from at4ramt.evaluation.notes import match_notes, notes_in_range
 from at4ramt.features.audio import open_audio
 from at4ramt.features.labels import read_labels
-from at4ramt.files import write_json
+from at4ramt.files import nameless_file, write_json
 from at4ramt.seeds import purpose_seed
 from at4ramt.transcription.models import Model, open_model
 from at4ramt.transcription.transcribe import TranscriptionSettings, transcribe_file
@@ -215,6 +214,10 @@ def played(notes: Notes, piano: Piano, like: Samples) -> Samples:
 
 def mp3(audio: Samples) -> str:
     """Return mono audio at :data:`LISTENING_RATE` as MP3, in base64."""
-    memory = io.BytesIO()
-    soundfile.write(memory, audio, LISTENING_RATE, compression_level=MP3_COMPRESSION, **MP3)
-    return base64.b64encode(memory.getvalue()).decode()
+    with nameless_file() as opened:
+        soundfile.write(
+            opened.fileno(), audio, LISTENING_RATE, closefd=False,
+            compression_level=MP3_COMPRESSION, **MP3,
+        )  # fmt: skip
+        opened.seek(0)
+        return base64.b64encode(opened.read()).decode()
