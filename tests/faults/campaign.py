@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -142,12 +142,12 @@ def jobs_in(said: str) -> dict[str, Job]:
 
 
 def cut_off_in(said: str) -> set[str]:
-    """Return the rules of the jobs that ran when the master died: announced, and not ended."""
+    """Return the rules whose jobs ran when the master died, and of which none had failed before."""
     block = r":\n(?:    .*\n)*?    jobid: (\d+)$"
-    running = Counter(re.findall(rf"^(?:local)?rule \w+{block}", said, re.MULTILINE))
-    running.subtract(re.findall(rf"^Error in rule \w+{block}", said, re.MULTILINE))
-    running.subtract(re.findall(r"Finished jobid: (\d+) ", said))
-    return {job.rule for number, job in jobs_in(said).items() if running[number] > 0}
+    running = set(re.findall(rf"^(?:local)?rule \w+{block}", said, re.MULTILINE))
+    running -= set(re.findall(rf"^Error in rule \w+{block}", said, re.MULTILINE))
+    running -= set(re.findall(r"Finished jobid: (\d+) ", said))
+    return {job.rule for number, job in jobs_in(said).items() if number in running}
 
 
 def finished_in(said: str) -> list[Job]:
@@ -481,7 +481,7 @@ class Run:
         """Give the same command until it succeeds."""
         while True:
             path = self.checkout.path
-            before, masters = len(self.struck()), len(logs(path))
+            before, masters = set(self.struck()), len(logs(path))
             status = self.start()
             await_readable(path)
             self.wrong += differences(path, self.reference.path)
@@ -489,17 +489,22 @@ class Run:
                 return
             if status == -9:
                 self.orphaned.update(saved_states(path))
-                self.forget_strikes_that_did_not_come(masters)
+                self.forget_strikes_that_did_not_come(before, masters)
                 with self.checkout.start("--unlock", *TARGETS) as process:
                     process.communicate()
-            if self.wrong or len(self.said) >= most or len(self.struck()) == before:
+            if self.wrong or len(self.said) >= most or set(self.struck()) == before:
                 self.wrong.append(f"ended with {status}:\n{self.said[-1][-4000:]}")
                 return
 
-    def forget_strikes_that_did_not_come(self, masters: int) -> None:
-        """Have jobs that died with a master, the one after so many, struck by what did not come."""
+    def forget_strikes_that_did_not_come(self, before: Collection[str], masters: int) -> None:
+        """Have jobs that died with a master struck anew, if their own strike was still to come.
+
+        Args:
+            before: rules that had been struck before this master was started.
+            masters: how many logs of masters there were then.
+        """
         path = self.checkout.path
-        cut_off = cut_off_in("".join(logs(path)[masters:]))
+        cut_off = cut_off_in("".join(logs(path)[masters:])) - set(before)
         for rule, strike in self.struck().items():
             if strike["fault"] in LAID and rule in cut_off:
                 (path / f".faults/struck/{rule}.json").unlink()

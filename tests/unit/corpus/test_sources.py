@@ -110,6 +110,7 @@ def test_another_file_from_the_registry_is_not_kept(published, client, tmp_path)
         ),
         ("npm error code ECONNREFUSED", r"could not reach the npm registry"),
         ("npm error code ENOSPC", r"no space left on the disk.*Free"),
+        ("npm error code EFBIG", r"file too large for the limit.*ulimit -f.*same command again"),
         ("npm error code EINTEGRITY", r"registry sent another file"),
         ("npm error code E404", r"failed .*E404.*has this version"),
     ],

@@ -180,6 +180,11 @@ def _explain(source: Mapping[str, Any], target: Path, output: str) -> InputError
             f"{2 * int(source['bytes']) / 1e6:.0f} MB in {target.parent}/ and in "
             f"{tempfile.gettempdir()}, then run the same command again."
         )
+    if "efbig" in lowered or "file too large" in lowered:
+        return InputError(
+            f"{target}: file too large for the limit that is set, while fetching {what}. Raise the "
+            "limit of the size of files (ulimit -f), then run the same command again."
+        )
     if "do not match the hashes" in lowered or "eintegrity" in lowered:
         return InputError(
             f"{target}: expected sha256 {source['sha256']}, but the registry sent another file "
