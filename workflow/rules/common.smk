@@ -173,6 +173,11 @@ def shard_files():
     return [path for split in PIECES["split"].unique() for path in shards_of(split)]
 
 
+def shard_counts():
+    """Paths of what is counted of all shards, a file beside each."""
+    return [path.removesuffix(".parquet") + ".json" for path in shard_files()]
+
+
 def read_files(splits, files):
     """Inputs of a rule that reads files of all pieces of some splits.
 

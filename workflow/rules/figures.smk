@@ -295,7 +295,7 @@ rule write_listening:
 
 rule plot_data:
     input:
-        shards=shard_files(),
+        shards=shard_counts(),
         pieces=CORPUS_TABLES["pieces"],
         works=CORPUS_TABLES["works"],
         instruments=CORPUS_TABLES["instruments"],
@@ -360,7 +360,7 @@ rule write_provenance:
             rules.study.input,
             rules.plot_data.output,
         ],
-        shards=shard_files(),
+        shards=shard_counts(),
         cards=model_files(),
     output:
         page=shown("results/tables/provenance.html", PROVENANCE, "7.1 Provenance", "provenance"),

@@ -14,7 +14,13 @@ import soundfile
 from at4ramt.errors import InputError
 from at4ramt.features.piece_features import extract_piece
 from at4ramt.features.power import active_power
-from at4ramt.features.shards import build_shard, check_shards, fixed_list_values, read_shard
+from at4ramt.features.shards import (
+    build_shard,
+    check_shards,
+    fixed_list_values,
+    read_shard,
+    shard_parts,
+)
 
 FEATURES = {
     "sample_rate_hz": 16000,
@@ -137,6 +143,31 @@ def test_storage(shard: Path) -> None:
             assert "BYTE_STREAM_SPLIT" in columns[name].encodings
             assert "RLE_DICTIONARY" not in columns[name].encodings
         assert "RLE_DICTIONARY" in columns["piece"].encodings
+
+
+def test_a_piece_costs_its_own_name_however_many_there_are(
+    features: list[Path], shard: Path, tmp_path: Path
+) -> None:
+    build_shard(features[:1], tmp_path / "Y.parquet", **OPTIONS)
+    sizes = []
+    for path in (tmp_path / "Y.parquet", shard):
+        group = pq.read_metadata(path).row_group(0)
+        columns = [group.column(index) for index in range(group.num_columns)]
+        (piece,) = [column for column in columns if column.path_in_schema == "piece"]
+        sizes.append(piece.total_uncompressed_size)
+    assert sizes[0] == sizes[1]
+
+
+def test_parts_are_the_rows_in_order_and_none_is_long(
+    shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("at4ramt.features.shards.PART_ROWS", 16)
+    parts = list(shard_parts(shard, ["piece", "frame"]))
+    assert max(map(len, parts)) == 16
+    assert all(len(set(part.column("piece").to_pylist())) == 1 for part in parts)
+    for name in ("piece", "frame"):
+        found = [value for part in parts for value in part.column(name).to_pylist()]
+        assert found == list(pd.read_parquet(shard)[name])
 
 
 def test_reading_some_columns(shard: Path) -> None:

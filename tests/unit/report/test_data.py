@@ -17,7 +17,7 @@ def cards(made_up_run: Path) -> list[Path]:
 
 
 def test_shards_are_read_from_the_cards_beside_them(cards: list[Path]) -> None:
-    shards = data.read_shards(card.with_suffix(".parquet") for card in cards)
+    shards = data.read_shards(cards)
     assert len(shards) == len(cards)
     assert (shards["rows"] == shards["centres"] + shards["no_label"] + shards["silent_level"]).all()
     assert list(dict.fromkeys(shards["split"])) == [

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from at4ramt.errors import InputError
 from at4ramt.features.cqt import CqtSettings
-from at4ramt.features.shards import fixed_list_values, read_shard, shard_parts
+from at4ramt.features.shards import fixed_list_values, shard_parts
 
 ROW_OF_PADDING = -1
 # TensorFlow shares the memory of arrays that begin at such a multiple of bytes, and copies others.
@@ -135,7 +135,12 @@ def load_frames(
     instruments: list[str] = []
     index_of_row: list[npt.NDArray[np.int32]] = []
     for path in shards:
-        column = read_shard(path, columns=["piece"]).column("piece").to_numpy(zero_copy_only=False)
+        # All at once they would take ten times the memory of the matrix, where pieces are short.
+        of_rows = [
+            part.column("piece").to_numpy(zero_copy_only=False)
+            for part in shard_parts(path, ["piece"])
+        ]
+        column = np.concatenate(of_rows) if of_rows else np.zeros(0, object)
         begins = np.append(True, column[1:] != column[:-1])[: len(column)]
         index_of_row.append(np.cumsum(begins, dtype=np.int32) + np.int32(len(names) - 1))
         names += column[begins].tolist()

@@ -40,6 +40,9 @@ FRAMES_SLACK = 2.0
 """A piece has a frame for each hop, and one more at its ends."""
 
 REBUILD_FEATURES = "delete the file and run `snakemake features` again"
+PART_ROWS = 1 << 13
+"""Rows that are read at a time: nine minutes of every second frame."""
+
 REBUILD_SHARDS = "delete the file and run `snakemake shards` again"
 
 
@@ -110,7 +113,7 @@ def build_shard(
     pieces: list[dict[str, Any]] = []
     with whole_file(out) as temporary:
         with parquet_writer(temporary, schema) as writer:
-            for position, (path, head) in enumerate(zip(feature_paths, heads, strict=True)):
+            for path, head in zip(feature_paths, heads, strict=True):
                 table = _read_table(path, None, "feature file", REBUILD_FEATURES)
                 kept = table.column("frame").to_numpy() % frame_step == 0
                 table = table.filter(pa.array(kept)).combine_chunks()
@@ -139,7 +142,7 @@ def build_shard(
                     }
                 )
                 power = head["active_power"]
-                rows = _shard_rows(table, schema, names, position, settings, centre, power)
+                rows = _shard_rows(table, schema, head["piece"], settings, centre, power)
                 writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
         summary = {
             "split": split,
@@ -179,27 +182,38 @@ def read_shard(path: str | Path, columns: Sequence[str] | None = None) -> pa.Tab
         InputError: if the file is missing, is no Parquet, is damaged or is not
             a shard.
     """
-    schema, _ = _read_schema(path, "shard", REBUILD_SHARDS)
-    settings = _settings(path, schema, "a shard", REBUILD_SHARDS)
-    _check_fields(path, schema, _shard_fields(settings), REBUILD_SHARDS)
+    _check_shard(path)
     return _read_table(path, columns, "shard", REBUILD_SHARDS)
 
 
 def shard_parts(path: str | Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield some columns of a shard a piece at a time, or 65,536 rows of a longer one.
+    """Yield some columns of a shard a piece at a time, or :data:`PART_ROWS` of a longer one.
 
     Raises:
-        InputError: if the file is no Parquet or damaged.
+        InputError: if the file is missing, is no Parquet, is damaged or is not
+            a shard.
     """
+    _check_shard(path)
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as opened:
             _check_row_groups(opened.metadata)
             for number in range(opened.num_row_groups):
-                part = opened.read_row_group(number, columns=list(columns), use_threads=False)
-                _check_values(part)
-                yield part
+                # Not read_row_group: of an hour it would have all columns in memory, and whoever
+                # takes them their numbers in single precision.
+                for batch in opened.iter_batches(
+                    PART_ROWS, row_groups=[number], columns=list(columns), use_threads=False
+                ):
+                    part = pa.Table.from_batches([batch])
+                    _check_values(part)
+                    yield part
     except UNREADABLE as error:
         raise _corrupt(path, "shard", REBUILD_SHARDS, error) from error
+
+
+def _check_shard(path: str | Path) -> None:
+    schema, _ = _read_schema(path, "shard", REBUILD_SHARDS)
+    settings = _settings(path, schema, "a shard", REBUILD_SHARDS)
+    _check_fields(path, schema, _shard_fields(settings), REBUILD_SHARDS)
 
 
 def read_features(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -295,19 +309,19 @@ def _shard_schema(
 def _shard_rows(
     table: pa.Table,
     schema: pa.Schema,
-    names: list[str],
-    position: int,
+    name: str,
     settings: CqtSettings,
     centre: npt.NDArray[np.bool_],
     power: float,
 ) -> pa.Table:
-    # Each row group is written with the dictionary of all pieces, because a
-    # column may not change its dictionary from one row group to the next.
-    indices = pa.array(np.full(len(table), position, dtype=np.int32))
     samples = table.column("frame").to_numpy().astype(np.int64) * settings.hop_length_samples
     seconds = samples / settings.sample_rate_hz
     added = {
-        "piece": pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string())),
+        # Of one name: with those of all pieces in each row group, a shard of many short pieces is
+        # mostly names.
+        "piece": pa.DictionaryArray.from_arrays(
+            pa.array(np.zeros(len(table), np.int32)), pa.array([name], pa.string())
+        ),
         "time_seconds": pa.array(seconds.astype(np.float32)),
         "centre": pa.array(centre),
         "rms": pa.array(np.full(len(table), np.sqrt(power), np.float32)),

@@ -21,14 +21,14 @@ FRAME_LOOKS = {
 
 
 def read_shards(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """Return one row a shard from the JSON beside each ``<split>/<instrument>.parquet``.
+    """Return one row a shard from ``<split>/<instrument>.json``, which was written with it.
 
     Columns: split, instrument, pieces, seconds, rows, centres, no_label,
     silent_level, active (list of centres per pitch), sha256, bytes.
     """
     rows = []
     for path in map(Path, paths):
-        card = read_json(path.with_suffix(".json"))
+        card = read_json(path)
         rows.append(
             {
                 "split": path.parent.name,
