@@ -142,12 +142,12 @@ def jobs_in(said: str) -> dict[str, Job]:
 
 
 def cut_off_in(said: str) -> set[str]:
-    """Return the rules whose jobs ran when the master died, and of which none had failed before."""
+    """Return the rules with a job that ran when the master died, and none that had failed."""
     block = r":\n(?:    .*\n)*?    jobid: (\d+)$"
     running = set(re.findall(rf"^(?:local)?rule \w+{block}", said, re.MULTILINE))
-    running -= set(re.findall(rf"^Error in rule \w+{block}", said, re.MULTILINE))
     running -= set(re.findall(r"Finished jobid: (\d+) ", said))
-    return {job.rule for number, job in jobs_in(said).items() if number in running}
+    failed = set(re.findall(r"^Error in rule (\w+):", said, re.MULTILINE))
+    return {job.rule for number, job in jobs_in(said).items() if number in running} - failed
 
 
 def finished_in(said: str) -> list[Job]:
@@ -624,7 +624,9 @@ def untold(rule: str, strike: dict[str, Any], failed: Sequence[str]) -> list[str
         return []
     if fault in HARMLESS:
         return [f"{rule}: {fault} ({where}) ended the job:\n{failed[0][-2000:]}"]
-    text = failed[0].lower()
+    # What is said of this rule, up to what happened next; others were struck in the same way.
+    found = re.search(rf"Error in rule {rule}:.*?(?=\n\[\w{{3}} \w{{3}} |\Z)", failed[0], re.DOTALL)
+    text = found[0].lower() if found else ""
     expected = {
         "full": ["no space left on", "run the same command again"],
         "limit": ["file too large", "run the same command again"],

@@ -46,6 +46,7 @@ STANDARD = {
     *("socket", "stat", "statistics", "struct", "subprocess", "sys", "tarfile", "tempfile"),
     *(
         "textwrap",
+        "threading",
         "time",
         "tokenize",
         "tomllib",

@@ -23,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from at4ramt.errors import InputError, mend, told
+from at4ramt.errors import InputError, mended, told
 from at4ramt.limits import LARGEST_CONTENT_BYTES
 
 UNREADABLE = (
@@ -167,9 +167,8 @@ def open_arrays(path: str | Path, what: str, remedy: str) -> StoredArrays:
     """
 
     def refusal(error: BaseException) -> InputError:
-        mended = mend(error, remedy)
-        mended = mended[0].upper() + mended[1:]
-        return InputError(f"{path}: expected {what}, could not read it ({told(error)}). {mended}")
+        said = f"could not read it ({told(error)}). {mended(error, remedy)}"
+        return InputError(f"{path}: expected {what}, {said}")
 
     try:
         return StoredArrays(zipfile.ZipFile(path), refusal)

@@ -23,6 +23,10 @@ class InputError(Exception):
     """
 
 
+class Refused(InputError):
+    """The system refused to read something that may be as it should be."""
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
     # To compare a word takes time with its length, and a name is never a thousand letters.
@@ -50,25 +54,46 @@ def told(error: BaseException | str, longest: int = LONGEST_SHOWN) -> str:
     return text if len(text) <= 2 * longest else f"{text[: 2 * longest]}…"
 
 
-# What the system refuses although nothing is wrong with the job.
+_DISK, _NETWORK = "check the disk or the file system", "check the network file system"
+# What the system refuses although nothing is wrong with the job, or with the file.
 _REMEDIES = {
     errno.ENOSPC: "free space",
     errno.EDQUOT: "free space, or ask for a larger quota",
     errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
-    errno.EIO: "check the disk or the file system",
     errno.EACCES: "check the permissions of the file and its folder",
     errno.EPERM: "check the permissions of the file and its folder",
     errno.EROFS: "make the file system writable",
-    errno.ESTALE: "check the network file system",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the system's limit of open files",
+    errno.ENOMEM: "give the job more memory",
+    **dict.fromkeys((errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENXIO, errno.ENODEV), _DISK),
+    **dict.fromkeys(
+        (
+            *(errno.ESTALE, errno.ETIMEDOUT, errno.ESHUTDOWN, errno.ENOTCONN, errno.EREMOTEIO),
+            *(errno.EKEYEXPIRED, errno.ECONNABORTED, errno.ECONNRESET, errno.EHOSTDOWN),
+        ),
+        _NETWORK,
+    ),
 }
 
 
 def _system_remedy(error: BaseException) -> str | None:
+    if isinstance(error, MemoryError):
+        return _REMEDIES[errno.ENOMEM]
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         # A library, or a program that was called, says it in its own message.
         number = next((each for each in _REMEDIES if os.strerror(each) in str(error)), None)
     return None if number is None else _REMEDIES.get(number)
+
+
+def refusal(error: BaseException) -> BaseException | None:
+    """Return what the system refused, if ``error`` is that or came of it."""
+    met: BaseException | None = error
+    # zipfile tells of a disk that fails as of a file that is no zip.
+    while met is not None and _system_remedy(met) is None:
+        met = met.__cause__ or met.__context__
+    return met
 
 
 def remedy(error: BaseException) -> str | None:
@@ -87,11 +112,14 @@ def mend(error: BaseException, otherwise: str) -> str:
 
     There the file may be as it should be, and nobody should delete it.
     """
-    met: BaseException | None = error
-    # zipfile tells of a disk that fails as of a file that is no zip.
-    while met is not None and _system_remedy(met) is None:
-        met = met.__cause__ or met.__context__
+    met = refusal(error)
     if met is None:
         return otherwise
-    said = "" if met is error else f" ({met})"
+    said = "" if met is error else f" ({told(met)})"
     return f"{_system_remedy(met)}{said}, then run the same command again"
+
+
+def mended(error: BaseException, otherwise: str) -> str:
+    """Return :func:`mend` as a sentence."""
+    said = mend(error, otherwise)
+    return f"{said[0].upper()}{said[1:].removesuffix('.')}."

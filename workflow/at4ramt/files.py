@@ -12,17 +12,18 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from at4ramt.errors import AGAIN, InputError, mend, remedy, told
+from at4ramt.errors import AGAIN, InputError, Refused, mend, refusal, remedy, told
 from at4ramt.limits import LARGEST_RECORDING_BYTES, LARGEST_TEXT_BYTES
 
 PACKAGE = Path(__file__).resolve().parent
 COPY = "copy it anew from its source"
+Read = TypeVar("Read")
 
 
 @contextmanager
@@ -55,19 +56,6 @@ def remove_leftovers(path: str | Path) -> None:
     for entry in os.scandir(path.parent):
         if left.fullmatch(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
-
-
-@contextmanager
-def nameless_file(content: bytes = b"") -> Iterator[IO[bytes]]:
-    """Yield an open file without a name that holds ``content``, at its beginning.
-
-    For libraries in C that read and write what is in memory by calling Python: an interrupt
-    (Ctrl-C) that comes in such a call is lost, the bytes with it, and the job goes on.
-    """
-    with tempfile.TemporaryFile() as opened:
-        opened.write(content)
-        opened.seek(0)
-        yield opened
 
 
 @contextmanager
@@ -231,7 +219,7 @@ def _member_sizes(path: str) -> dict[str, int]:
 
 
 def stop_if_refused(error: Exception, path: str | Path) -> None:
-    """Raise an InputError if ``error`` came of a system that refuses to read or unpack ``path``.
+    """Raise :class:`Refused` if ``error`` came of a system that refuses to read or unpack ``path``.
 
     For whoever goes on where a file is wrong: a disk that fails may be well tomorrow, and what was
     noted of the file would stay, since nobody reads it again.
@@ -241,14 +229,26 @@ def stop_if_refused(error: Exception, path: str | Path) -> None:
         with open(path, "rb") as opened:
             while opened.read(1 << 20):
                 pass
-    except OSError as refusal:
-        if what := remedy(refusal):
-            raise InputError(f"{path}: {what}") from refusal
-    cause = error.__cause__
-    while cause is not None:
-        if isinstance(cause, OSError) and remedy(cause):
-            raise error
-        cause = cause.__cause__
+    except OSError as failed:
+        if what := remedy(failed):
+            raise Refused(f"{path}: {what}") from failed
+    if refused := refusal(error):
+        said = str(error) if isinstance(error, InputError) else f"{path}: {remedy(refused)}"
+        raise Refused(said) from error
+
+
+def read_twice(read: Callable[[], Read], path: str | Path) -> Read:
+    """Return what ``read`` returns, tried once more if it calls ``path`` wrong.
+
+    Raises:
+        Refused: the system refuses to read it.
+        InputError: it is wrong the second time as well.
+    """
+    try:
+        return read()
+    except InputError as error:
+        stop_if_refused(error, path)
+    return read()
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -134,6 +134,7 @@ rule write_levels:
     input:
         cards=model_files(),
         shards=shard_files(),
+        counts=shard_counts(),
     output:
         "results/tables/levels.csv",
     log:

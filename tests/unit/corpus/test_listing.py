@@ -12,6 +12,7 @@ from support.replicas import maps_replica
 
 from at4ramt.corpus.listing import write_listing
 from at4ramt.errors import InputError
+from at4ramt.features import audio
 
 TABLES = ("pieces", "works", "instruments", "sources")
 SECONDS = 1.5
@@ -70,3 +71,18 @@ def test_a_disk_that_fails_stops_the_job_and_is_no_missing_length(corpus, tmp_pa
     with pytest.raises(InputError, match=r"\.wav: .*Input/output error.*check the disk"):
         listed(corpus, tmp_path)
     assert not list(tmp_path.glob("*.tsv"))
+
+
+def test_a_disk_that_fails_for_a_moment_costs_no_length(corpus, tmp_path, monkeypatch):
+    before = listed(corpus, tmp_path)
+    heard = audio.audio_seconds
+    failed = []
+
+    def at_first_refused(path, member=""):
+        if not failed:
+            failed.append(path)
+            raise InputError(f"{path}: System error.")
+        return heard(path, member)
+
+    monkeypatch.setattr(audio, "audio_seconds", at_first_refused)
+    assert listed(corpus, tmp_path).equals(before) and failed

@@ -1,8 +1,10 @@
 """Interrupted trainings: cut anywhere, they end as if nothing had happened."""
 
+import errno
 import logging
 import os
 import signal
+import zipfile
 
 import keras
 import numpy as np
@@ -199,6 +201,25 @@ def test_a_state_that_the_disk_does_not_give_is_not_overwritten(tmp_path):
     checkpoint.state_path.symlink_to("/proc/self/mem")
     with pytest.raises(InputError, match=r"state_key.npz: .*Input/output error.*check the disk"):
         checkpoint.load()
+    checkpoint.notes_path.symlink_to("/proc/self/mem")
+    with pytest.raises(InputError, match=r"notes_key.json: .*Input/output error.*check the disk"):
+        checkpoint.noted()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ENOTCONN])
+def test_a_moment_in_which_the_disk_gives_nothing_ends_no_training(tmp_path, monkeypatch, number):
+    checkpoint = Checkpoint(tmp_path, "key")
+    checkpoint.save(TrainingState(epoch=7), [np.ones(3)])
+    read = zipfile._EndRecData
+
+    def once(*arguments):
+        monkeypatch.setattr(zipfile, "_EndRecData", read)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(zipfile, "_EndRecData", once)
+    with pytest.raises(InputError, match=r"state_key.npz: .*same command again"):
+        checkpoint.load()
+    assert checkpoint.load()[0].epoch == 7
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf"])

@@ -27,11 +27,11 @@ import numpy as np
 import numpy.typing as npt
 
 from at4ramt.corpus.layout import LayoutProblem
-from at4ramt.errors import InputError
+from at4ramt.errors import InputError, Refused
 from at4ramt.features.audio import SILENT_PEAK, AudioFile, Downmix, open_audio
 from at4ramt.features.cqt import A4_HZ, CqtSettings, pitch_hz
 from at4ramt.features.labels import Notes, check_lengths, read_labels
-from at4ramt.files import stop_if_refused
+from at4ramt.files import read_twice, stop_if_refused
 
 FLUX_SECONDS = 0.01
 """Step of the spectral flux."""
@@ -103,15 +103,22 @@ def check_piece(piece: Mapping[str, Any], features: Mapping[str, Any]) -> dict[s
         **dict.fromkeys(("seconds", "sample_rate_hz", "digest", "tuning_cents", "shift_seconds")),
     }
     notes = _read_notes(problems, piece)
-    try:
+
+    def listen() -> _Listener:
         with open_audio(piece["audio"], piece["audio_member"]) as audio:
-            result |= {"seconds": audio.seconds, "sample_rate_hz": audio.sample_rate_hz}
+            result.update(seconds=audio.seconds, sample_rate_hz=audio.sample_rate_hz)
             heard = _Listener(audio, settings, notes)
             for block in audio.blocks():
                 heard.feed(block)
             heard.end()
+        return heard
+
+    try:
+        # What is noted stays: nobody listens again.
+        heard = read_twice(listen, piece["audio"])
+    except Refused:
+        raise
     except InputError as error:
-        stop_if_refused(error, piece["audio"])
         problems.add("unreadable", str(error))
     else:
         result["digest"] = heard.digest.hexdigest()
@@ -129,12 +136,15 @@ def _named(piece: Mapping[str, Any], kind: str) -> str:
 def _read_notes(problems: _Problems, piece: Mapping[str, Any]) -> Notes:
     """Return a piece's notes; none, with a problem noted, if there are none that can be read."""
     try:
-        notes = read_labels(piece["notes"], member=piece["notes_member"])
+        notes = read_twice(
+            lambda: read_labels(piece["notes"], member=piece["notes_member"]), piece["notes"]
+        )
         if len(notes):
             return notes
         message = f"{_named(piece, 'notes')}: expected notes, found none. Replace the file."
+    except Refused:
+        raise
     except InputError as error:
-        stop_if_refused(error, piece["notes"])
         message = str(error)
     problems.add("unusable notes", message)
     return np.zeros(0, [("onset", "f8"), ("offset", "f8"), ("pitch", "i4")])

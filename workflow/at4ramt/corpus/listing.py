@@ -12,8 +12,8 @@ import pandas as pd
 
 from at4ramt.corpus.pieces import SCHEMAS, SPLITS, TRAINING, VALIDATION, read_table
 from at4ramt.corpus.table import check_table, survey_corpus
-from at4ramt.errors import InputError
-from at4ramt.files import stop_if_refused, whole_file
+from at4ramt.errors import InputError, Refused
+from at4ramt.files import read_twice, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,10 @@ def _seconds(path: str, member: str) -> float:
     from at4ramt.features.audio import audio_seconds
 
     try:
-        return audio_seconds(path, member)
+        return read_twice(lambda: audio_seconds(path, member), path)
+    except Refused:
+        raise
     except InputError as error:
-        stop_if_refused(error, path)
         log.warning("%s (`snakemake check_corpus` lists all problems)", error)
         return float("nan")
 

@@ -21,7 +21,7 @@ from at4ramt.corpus.layout import (
     split_suffix,
 )
 from at4ramt.corpus.pieces import TEST, TRAINING, VALIDATION, cell_fault
-from at4ramt.errors import InputError, shown, suggestion, told
+from at4ramt.errors import InputError, mended, shown, suggestion, told
 from at4ramt.files import read_small
 
 PUBLISHED = "published"
@@ -133,8 +133,8 @@ def _read(path: str) -> list[tuple[int, dict[str, str]]]:
         rows = list(enumerate(reader, start=2))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"{path}: expected the csv of MAESTRO, could not read it ({told(error)}). Download it "
-            "again."
+            f"{path}: expected the csv of MAESTRO, could not read it ({told(error)}). "
+            f"{mended(error, 'Download it again.')}"
         ) from error
     for number, row in rows:
         for column in COLUMNS:

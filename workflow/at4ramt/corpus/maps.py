@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from at4ramt.errors import InputError, shown, told
+from at4ramt.errors import InputError, mended, shown, told
 from at4ramt.files import read_small, text_lines, whole_file
 from at4ramt.limits import LONGEST_HOURS, LONGEST_SECONDS, MOST_NOTES
 
@@ -46,7 +46,8 @@ def read_notes(path: str | Path, audio_seconds: float | None = None) -> NDArray[
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: expected a text file, could not read it ({told(error)}). Check the file."
+            f"{path}: expected a text file, could not read it ({told(error)}). "
+            f"{mended(error, 'Check the file.')}"
         ) from error
     if len(lines) > MOST_NOTES:
         raise InputError(

@@ -15,7 +15,7 @@ from collections import Counter
 
 from at4ramt.archives import UNREADABLE
 from at4ramt.corpus.layout import LayoutProblem, Recording, list_files, split_suffix
-from at4ramt.errors import InputError, told
+from at4ramt.errors import InputError, mended, told
 
 INSTRUMENTS = (
     "AkPnBcht", "AkPnBsdf", "AkPnCGdD", "AkPnStgb", "ENSTDkAm", "ENSTDkCl", "SptkBGAm", "SptkBGCl",
@@ -101,8 +101,8 @@ def _note_members(pieces: Files, archive: str) -> list[LayoutProblem]:
             members = sorted(name for name in opened.namelist() if "MAPS_MUS-" in name)
     except UNREADABLE as error:
         message = (
-            f"{archive}: expected a zip of MAPS, it cannot be read ({told(error)}). Download it "
-            "again, or move it elsewhere."
+            f"{archive}: expected a zip of MAPS, it cannot be read ({told(error)}). "
+            f"{mended(error, 'Download it again, or move it elsewhere.')}"
         )
         return [LayoutProblem("", archive, "unreadable", message)]
     for member in members:

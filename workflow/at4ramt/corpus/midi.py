@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from at4ramt.corpus.midi_file import MidiFile, read_events
-from at4ramt.errors import InputError, told
+from at4ramt.errors import InputError, mended, told
 from at4ramt.files import read_small, whole_file
 from at4ramt.limits import LARGEST_MIDI_BYTES, LONGEST_HOURS, LONGEST_SECONDS, MOST_QUARTERS
 
@@ -179,7 +179,7 @@ def read_midi(source: str | Path | bytes, name: str | None = None) -> Performanc
     except (OSError, ValueError) as error:
         raise InputError(
             f"{label}: expected a Standard MIDI File, found something unreadable "
-            f"({told(error)}). Check that the file is whole."
+            f"({told(error)}). {mended(error, 'Check that the file is whole.')}"
         ) from error
     _check_kind(label, content)
     changes: list[tuple[int, int]] = []

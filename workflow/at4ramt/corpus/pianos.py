@@ -33,13 +33,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from at4ramt import sounds
 from at4ramt.archives import REMAKE, UNREADABLE, open_arrays, tar_files, zip_content
 from at4ramt.corpus import soundfont
 from at4ramt.corpus.patch import read_patch
 from at4ramt.corpus.sampler import Filter, Piano, Tone, Voice
 from at4ramt.corpus.sources import read_member
-from at4ramt.errors import InputError, suggestion, told
-from at4ramt.files import nameless_file, parse_json, whole_file
+from at4ramt.errors import InputError, mended, suggestion, told
+from at4ramt.files import parse_json, whole_file
 
 RATE = 44_100
 LOWEST_KEY, HIGHEST_KEY = 21, 108
@@ -47,6 +48,7 @@ LOWEST_KEY, HIGHEST_KEY = 21, 108
 # Recordings are kept up to this length and faded out over the last part; what
 # is left then is 40 to 60 dB below the attack.
 LONGEST_SECONDS = 12.0
+MOST_CHANNELS = 8
 END_FADE_SECONDS = 1.0
 # A recording ends once it has fallen this far below its loudest 50 ms.
 FLOOR_DB = 66.0
@@ -295,13 +297,7 @@ def _decode(data: bytes, label: str) -> tuple[NDArray[np.int16], int]:
     import soundfile
 
     try:
-        with (
-            nameless_file(data) as stored,
-            soundfile.SoundFile(stored.fileno(), closefd=False) as opened,
-        ):
-            frames = round((LONGEST_SECONDS + 0.5) * opened.samplerate)
-            audio = opened.read(frames, dtype="int16", always_2d=True)
-            rate = int(opened.samplerate)
+        audio, rate = sounds.decode(data, LONGEST_SECONDS + 0.5, MOST_CHANNELS)
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise InputError(
             f"{label}: expected a recording, could not read it ({told(error)}). Fetch it again."
@@ -329,8 +325,8 @@ def _recordings_in(archive: str | Path, suffix: str) -> Iterator[tuple[str, byte
                 yield name, content.read()
     except UNREADABLE as error:
         raise InputError(
-            f"{archive}: expected an archive, could not read it ({told(error)}). Delete the file; "
-            "the next run fetches it again."
+            f"{archive}: expected an archive, could not read it ({told(error)}). "
+            f"{mended(error, 'Delete the file; the next run fetches it again.')}"
         ) from error
 
 

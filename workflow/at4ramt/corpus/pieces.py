@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from at4ramt.corpus.variations import draw_variation
-from at4ramt.errors import InputError, shown, suggestion, told
+from at4ramt.errors import InputError, mended, shown, suggestion, told
 from at4ramt.files import read_small, text_lines
 from at4ramt.limits import MOST_ROWS
 
@@ -97,8 +97,8 @@ def read_table(path: str | Path, table: str) -> pd.DataFrame:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: expected a text file, could not read it ({told(error)}). Save it anew "
-            "as UTF-8."
+            f"{path}: expected a text file, could not read it ({told(error)}). "
+            f"{mended(error, 'Save it anew as UTF-8.')}"
         ) from error
     if len(lines) > MOST_ROWS:
         raise InputError(

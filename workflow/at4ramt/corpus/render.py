@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from at4ramt import sounds
 from at4ramt.corpus import maps, midi, performances, pianos, sampler
 from at4ramt.corpus.sources import check_archive
 from at4ramt.corpus.variations import Variation, detune, in_room, vary_performance
@@ -62,8 +63,6 @@ def render_piece(
     Raises:
         InputError: the archive, the piano or the position is not what it should be.
     """
-    import soundfile
-
     check_archive(archive, archive_sha256)
     varied = Variation(**variation)
     whole = performances.read_work(archive, member, work, dynamics)
@@ -86,7 +85,7 @@ def render_piece(
     midi.write_midi(mid, excerpt, Path(wav).stem)
     maps.write_notes(txt, notes)
     with whole_file(wav) as temporary:
-        soundfile.write(temporary, pcm, pianos.RATE, subtype="PCM_16", format="WAV")
+        sounds.write(temporary, pcm, pianos.RATE, subtype="PCM_16", format="WAV")
     logger.info(
         "%s: %d notes, %.1f s, peak %.3f",
         Path(wav).stem,

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from at4ramt.corpus.layout import LayoutProblem, Recording, piece_names, same_name, split_suffix
 from at4ramt.corpus.pieces import SPLITS, cell_fault
-from at4ramt.errors import InputError, shown, suggestion, told
+from at4ramt.errors import InputError, mended, shown, suggestion, told
 from at4ramt.files import read_small
 from at4ramt.limits import MOST_ROWS
 
@@ -96,7 +96,8 @@ def _read(path: str) -> list[tuple[int, dict[str, str]]]:
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"{path}: expected a table in UTF-8, could not read it ({told(error)}). Save it anew."
+            f"{path}: expected a table in UTF-8, could not read it ({told(error)}). "
+            f"{mended(error, 'Save it anew.')}"
         ) from error
     if len(lines) > MOST_ROWS:
         raise InputError(

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from at4ramt import sounds
 from at4ramt.errors import InputError, told
-from at4ramt.files import nameless_file
 from at4ramt.limits import SAMPLE_RATES_HZ
 
 # Generators that we read, by the specification's numbers (8.1.2).
@@ -286,16 +286,7 @@ def _read_sample(chunks: dict[str, bytes], number: int, header: tuple[Any, ...])
     name, start, end, loop_start, loop_end, rate, root, correction, link, kind = header
     pool = chunks["smpl"]
     if kind & 16:
-        import soundfile
-
-        with (
-            nameless_file(pool[start:end]) as stored,
-            soundfile.SoundFile(stored.fileno(), closefd=False) as opened,
-        ):
-            rate = opened.samplerate
-            if opened.channels > 2:
-                raise ValueError(f"a recording of {opened.channels} channels")
-            audio = opened.read(LONGEST_SAMPLE_SECONDS * rate, dtype="int16", always_2d=True)
+        audio, rate = sounds.decode(pool[start:end], LONGEST_SAMPLE_SECONDS, 2)
         recorded = audio[:, 0]
         loop = (loop_start, loop_end)
     else:

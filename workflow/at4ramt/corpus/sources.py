@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from at4ramt.archives import UNREADABLE, tar_files, zip_content
-from at4ramt.errors import InputError, suggestion, told
+from at4ramt.errors import InputError, mended, suggestion, told
 from at4ramt.files import file_digest, remove_leftovers
 
 logger = logging.getLogger("at4ramt.sources")
@@ -94,8 +94,8 @@ def read_member(archive: str | Path, member: str) -> bytes:
         ) from error
     except UNREADABLE as error:
         raise InputError(
-            f"{archive}: expected an archive, could not read it ({told(error)}). Delete the file; "
-            "the next run fetches it again."
+            f"{archive}: expected an archive, could not read it ({told(error)}). "
+            f"{mended(error, 'Delete the file; the next run fetches it again.')}"
         ) from error
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from at4ramt import sounds
 from at4ramt.audio_noise.mixing import with_noise
 from at4ramt.corpus.pianos import RATE, load_piano
 from at4ramt.corpus.plain_piano import plain_piano
@@ -27,7 +28,7 @@ from at4ramt.corpus.sampler import Piano, synthesise
 from at4ramt.evaluation.notes import match_notes, notes_in_range
 from at4ramt.features.audio import open_audio
 from at4ramt.features.labels import read_labels
-from at4ramt.files import nameless_file, write_json
+from at4ramt.files import write_json
 from at4ramt.seeds import purpose_seed
 from at4ramt.transcription.models import Model, open_model
 from at4ramt.transcription.transcribe import TranscriptionSettings, transcribe_file
@@ -197,7 +198,7 @@ def notes_within(notes: Notes, start: float, seconds: float) -> Notes:
 def _transcribed(audio: Samples, model: Model, settings: TranscriptionSettings) -> Notes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "excerpt.wav"
-        soundfile.write(path, audio, LISTENING_RATE, subtype="FLOAT")
+        sounds.write(path, audio, LISTENING_RATE, format="WAV", subtype="FLOAT")
         return transcribe_file(path, model, settings)
 
 
@@ -214,10 +215,5 @@ def played(notes: Notes, piano: Piano, like: Samples) -> Samples:
 
 def mp3(audio: Samples) -> str:
     """Return mono audio at :data:`LISTENING_RATE` as MP3, in base64."""
-    with nameless_file() as opened:
-        soundfile.write(
-            opened.fileno(), audio, LISTENING_RATE, closefd=False,
-            compression_level=MP3_COMPRESSION, **MP3,
-        )  # fmt: skip
-        opened.seek(0)
-        return base64.b64encode(opened.read()).decode()
+    content = sounds.encode(audio, LISTENING_RATE, compression_level=MP3_COMPRESSION, **MP3)
+    return base64.b64encode(content).decode()

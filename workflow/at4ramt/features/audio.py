@@ -20,7 +20,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from at4ramt.errors import InputError, told
+from at4ramt.errors import InputError, mend, told
 from at4ramt.files import file_of, open_member
 from at4ramt.limits import LONGEST_HOURS, LONGEST_SECONDS, SAMPLE_RATES_HZ
 
@@ -98,7 +98,8 @@ class AudioFile:
         except soundfile.LibsndfileError as error:
             raise InputError(
                 f"{self.name}: reading stopped after {frames} of {self.frames} samples "
-                f"({told(error)}); the file is truncated or damaged; copy it anew from its source"
+                f"({told(error)}); the file is truncated or damaged, or the disk does not give it; "
+                "copy it anew from its source"
             ) from error
         if frames < self.frames:
             raise _truncated(self.name, f"{self.frames} samples", f"{frames}")
@@ -236,8 +237,8 @@ def _inspect(path: Path, name: str) -> AudioFile:
             wav = _riff(opened, size)
     except OSError as error:
         raise InputError(
-            f"{name}: the file cannot be opened ({error.strerror}); expected an audio file; check "
-            "its permissions"
+            f"{name}: the file cannot be opened ({error.strerror}); expected an audio file; "
+            f"{mend(error, 'check its permissions')}"
         ) from error
     if size == 0:
         raise InputError(f"{name}: the file has no bytes; copy it anew from its source")

@@ -39,10 +39,10 @@ log = logging.getLogger(__name__)
 FRAMES_SLACK = 2.0
 """A piece has a frame for each hop, and one more at its ends."""
 
-REBUILD_FEATURES = "delete the file and run `snakemake features` again"
 PART_ROWS = 1 << 13
 """Rows that are read at a time: nine minutes of every second frame."""
 
+REBUILD_FEATURES = "delete the file and run `snakemake features` again"
 REBUILD_SHARDS = "delete the file and run `snakemake shards` again"
 
 

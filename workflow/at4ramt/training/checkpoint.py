@@ -139,10 +139,13 @@ class Checkpoint:
             temporary.write_text(json.dumps(notes), encoding="utf-8")
 
     def noted(self) -> dict[str, Any] | None:
-        """Return what :meth:`note` kept, if anything."""
+        """Return what :meth:`note` kept, if anything; an InputError if the system refuses it."""
         try:
             notes = parse_json(self.notes_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            stop_if_refused(error, self.notes_path)
             return None
         return notes if isinstance(notes, dict) else None
 
