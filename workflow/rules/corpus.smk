@@ -40,6 +40,7 @@ rule corpus:
 rule write_corpus:
     input:
         PIECES["audio"].unique().tolist(),
+        list(CORPUS_TABLES.values()) if EMBEDDED else [],
     output:
         pieces="results/corpus/pieces.tsv",
         works="results/corpus/works.tsv",
