@@ -624,9 +624,8 @@ def untold(rule: str, strike: dict[str, Any], failed: Sequence[str]) -> list[str
         return []
     if fault in HARMLESS:
         return [f"{rule}: {fault} ({where}) ended the job:\n{failed[0][-2000:]}"]
-    # What is said of this rule, up to what happened next; others were struck in the same way.
-    found = re.search(rf"Error in rule {rule}:.*?(?=\n\[\w{{3}} \w{{3}} |\Z)", failed[0], re.DOTALL)
-    text = found[0].lower() if found else ""
+    # All that was said: what a job of a rule with Python in it says is not in the block about it.
+    text = failed[0].lower()
     expected = {
         "full": ["no space left on", "run the same command again"],
         "limit": ["file too large", "run the same command again"],
