@@ -70,6 +70,7 @@ class Job:
         self.awaited: tuple[str, int] | None = None
         self.struck = False
         self.jump = 0.0
+        self.waiting: threading.Thread | None = None
         self.busy = threading.local()
 
     # --- What it does ----------------------------------------------------------------------------
@@ -88,7 +89,8 @@ class Job:
         elif fault == "full":
             self.full()
         elif "seconds" in self.strike:
-            threading.Thread(target=self.wait, daemon=True).start()
+            self.waiting = threading.Thread(target=self.wait, daemon=True)
+            self.waiting.start()
 
     def hook(self, event: str, arguments: tuple) -> None:
         if event not in CHANGES or getattr(self.busy, "now", False):
@@ -140,6 +142,9 @@ class Job:
     def end(self) -> None:
         """Strike at last, where the job had less to do than expected; else note what it did."""
         self.busy.now = True
+        if self.struck and self.waiting is not None:
+            # It is telling of its strike at this moment, and would die with this process.
+            self.waiting.join(10)
         if self.strike is not None and not self.struck and {"seconds", "change"} & set(self.strike):
             self.hit("at its end")
         if self.awaited and not self.struck:
