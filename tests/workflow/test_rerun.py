@@ -74,6 +74,7 @@ def test_models_that_are_kept_from_another_configuration_are_not_taken_for_this_
         ("features/cqt.py", {"extract_cqt", "build_shard", "train_base"}, {"render_piece"}),
         ("evaluation/tables.py", {"collect_scores"}, {"train_base", "train_round"}),
         ("audio_noise/kinds.py", {"mix_noise", "evaluate_in_audio"}, {"extract_cqt", "train_base"}),
+        ("sounds.py", {"prepare_piano", "render_piece", "transcribe_excerpts"}, {"fetch_source"}),
         ("training/losses.py", {"train_base"}, {"render_piece", "extract_cqt", "build_shard"}),
     ],
 )

@@ -83,7 +83,7 @@ rule prepare_piano:
         sha256=lambda wildcards: list(
             archives_of(INSTRUMENTS, SOURCES, wildcards.instrument)["sha256"]
         ),
-        code=source_digest("corpus.pianos", "corpus.soundfont"),
+        code=source_digest("corpus.pianos", "corpus.soundfont", "sounds"),
     script:
         "../scripts/prepare_piano.py"
 
@@ -120,6 +120,7 @@ rule render_piece:
             "corpus.sampler",
             "corpus.pianos",
             "corpus.soundfont",
+            "sounds",
             "corpus.performances",
             "corpus.midi",
             "corpus.midi_file",

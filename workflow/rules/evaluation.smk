@@ -230,6 +230,7 @@ rule transcribe_excerpts:
             "features.power",
             "audio_noise.mixing",
             "evaluation.listening",
+            "sounds",
             "evaluation.notes",
             "features.labels",
             *TRANSCRIPTION_MODULES,
