@@ -122,6 +122,35 @@ def test_the_folder_of_a_corpus_is_words_in_the_report_s_text() -> None:
         assert "System Message" not in said
 
 
+@pytest.mark.parametrize(
+    ("arms", "expected"),
+    [
+        (
+            ["adversarial", "clean", "augmented"],
+            "clean music (the base) and then in 12 noise rounds on spectra",
+        ),
+        (
+            ["adversarial", "clean", "augmented"],
+            "the paper's arm, adversarial. Beside these stand clean, augmented (docs/method.md "
+            "says what each is trained on). Two controls need no training",
+        ),
+        (
+            ["robust"],
+            "clean music (the base). Beside it stands robust (docs/method.md says what each is "
+            "trained on). Two controls need no training",
+        ),
+    ],
+)
+def test_the_report_s_text_is_sentences(arms: list[str], expected: str) -> None:
+    text = (ROOT / "workflow/report/workflow.rst").read_text(encoding="utf-8")
+    template = Environment(trim_blocks=True, lstrip_blocks=True).from_string(text)
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    config["rounds"]["arms"] = arms
+    rendered = template.render(snakemake=SimpleNamespace(config=config))
+    page = elements(publish_parts(rendered, writer_name="html")["html_body"])
+    assert expected in " ".join(page.text.split())
+
+
 def test_a_full_disk_is_told_with_what_to_do(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
