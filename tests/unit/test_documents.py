@@ -231,22 +231,24 @@ def test_the_robust_model_s_tables_are_those_of_the_results(root):
             assert cells == [f"{value:.1f}" for value in values], (piano, name)
 
 
-def test_the_readme_s_table_of_models_is_that_of_the_results(root):
+def test_the_readme_s_tables_of_models_are_those_of_the_results(root):
     readme = (root / "README.md").read_text(encoding="utf-8")
     robust = scores_of_robust(root)
     demo = pd.read_csv(root / "docs" / "results" / "demo_systems.csv", keep_default_na=False)
     demo = demo[(demo["split"] == "test_unseen_piano") & (demo["threshold_kind"] == "best")]
     demo = demo.set_index(["system", "criterion", "snr_db"])["f1"]
-    lines = table_lines(readme, "| model | clean |")
-    assert len(lines) == 5
-    for name, *cells in lines:
-        if name in SYSTEMS_OF_ROBUST:
-            counted = "note_frames" if "its notes" in name else "frames"
-            values = [robust[*SYSTEMS_OF_ROBUST[name], counted, ratio, "both"] for ratio in RATIOS]
-        else:
-            system = re.search(r"demo's `(\w+)`", name)[1]
-            values = [100 * float(demo[system, "frames", ratio]) for ratio in RATIOS]
-        assert cells == [f"{value:.1f}" for value in values], name
+    for head, criterion in (("| model | clean |", "frames"), ("| model, notes |", "onset")):
+        lines = table_lines(readme, head)
+        assert len(lines) == 5
+        for name, *cells in lines:
+            if name in SYSTEMS_OF_ROBUST:
+                counted = "note_frames" if "its notes" in name else criterion
+                scored = SYSTEMS_OF_ROBUST[name]
+                values = [robust[*scored, counted, ratio, "both"] for ratio in RATIOS]
+            else:
+                system = re.search(r"demo's `(\w+)`", name)[1]
+                values = [100 * float(demo[system, criterion, ratio]) for ratio in RATIOS]
+            assert cells == [f"{value:.1f}" for value in values], (criterion, name)
 
 
 def robust_changes(root, against, criterion):
@@ -277,7 +279,7 @@ def test_differences_from_the_robust_model_are_those_of_the_results(root):
         assert cells == [told[ratio] for ratio in RATIOS], (name, counted)
     readme = (root / "README.md").read_text(encoding="utf-8")
     cost = robust_changes(root, "base", "frames")[math.inf]
-    assert f"changes `robust` by {cost} points without noise" in readme
+    assert f"changes the frames of `robust` by {cost} points without noise" in readme
     notes = robust_changes(root, "basic_pitch", "onset")
     assert f"by {notes[math.inf]} points without noise, {notes[10.0]} at 10 dB" in readme
 
