@@ -251,12 +251,12 @@ def test_the_readme_s_tables_of_models_are_those_of_the_results(root):
             assert cells == [f"{value:.1f}" for value in values], (criterion, name)
 
 
-def robust_changes(root, against, criterion):
+def robust_changes(root, against, criterion, kind="best"):
     """Return the differences of `robust` from another, by ratio, as documents tell them."""
     changes = pd.read_csv(root / "docs" / "results" / "robust_changes.csv", keep_default_na=False)
     chosen = changes[
         (changes["seed"] == "all")
-        & (changes["threshold_kind"] == "best")
+        & (changes["threshold_kind"] == kind)
         & (changes["against"] == against)
         & (changes["criterion"] == criterion)
     ].set_index("amount")
@@ -277,6 +277,11 @@ def test_differences_from_the_robust_model_are_those_of_the_results(root):
         criterion = {"frames": "frames", "notes": "onset"}[counted]
         told = robust_changes(root, SYSTEMS_OF_ROBUST[name][0], criterion)
         assert cells == [told[ratio] for ratio in RATIOS], (name, counted)
+    own = robust_changes(root, "base", "frames", "fitted")
+    assert (
+        f"by {own[math.inf]} points without noise, {own[20.0]} at 20 dB, {own[10.0]} at 10 dB, "
+        f"{own[0.0]} at 0 dB and {own[-8.0]} at −8 dB" in document
+    )
     readme = (root / "README.md").read_text(encoding="utf-8")
     cost = robust_changes(root, "base", "frames")[math.inf]
     assert f"changes the frames of `robust` by {cost} points without noise" in readme
