@@ -22,7 +22,7 @@ from at4ramt.files import file_digest, write_json
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.backend import start_backend
 from at4ramt.training.losses import loss_weights
-from at4ramt.training.noise import unit_noise
+from at4ramt.training.noise import EVALUATION_POOL, unit_noise
 
 EVALUATION = {
     "levels": [0.0, 0.1, 0.34],
@@ -81,7 +81,7 @@ def by_hand(network, table, piece, level, offset, noise="uniform", bins=slice(No
     silence = np.zeros((3, 168), np.float32)
     padded = np.concatenate([silence, magnitudes, silence])
     seed = purpose_seed(3, "evaluation noise", piece)
-    drawn = unit_noise(noise, seed, np.arange(len(padded)), 168)
+    drawn = unit_noise(noise, seed, np.arange(len(padded)), 168, pool=EVALUATION_POOL)
     heard = padded.copy()
     heard[:, bins] += np.float32(level) * drawn[:, bins]
     if offset:

@@ -10,7 +10,10 @@ from at4ramt.seeds import purpose_seed
 from at4ramt.training.noise import (
     ADDED_NOISES,
     COLOURS,
+    EVALUATION_POOL,
+    TRAINING_POOL,
     UnitNoise,
+    coloured_pool,
     mean_of,
     seed_words,
     uniform_noise,
@@ -130,6 +133,21 @@ def test_coloured_frames_differ_from_each_other(kind):
     assert len({row.tobytes() for row in drawn}) == 500
     between = np.corrcoef(drawn) - np.eye(500)
     assert abs(between.mean()) < 0.01
+
+
+@pytest.mark.parametrize("kind", COLOURS)
+def test_no_frame_that_models_are_scored_in_has_noise_that_can_be_trained_in(kind):
+    # A row that is turned along the bins has the same values.
+    def values(rows):
+        return {row.tobytes() for row in np.sort(rows, axis=1)}
+
+    trained, kept = (
+        values(coloured_pool(kind, 168, use)) for use in (TRAINING_POOL, EVALUATION_POOL)
+    )
+    assert len(trained) == len(kept) == 4096 and not trained & kept
+    scored = values(unit_noise(kind, SEED, np.arange(200), 168, pool=EVALUATION_POOL))
+    assert scored < kept
+    assert values(unit_noise(kind, SEED, np.arange(200), 168)) < trained
 
 
 def test_a_kind_that_there_is_not_is_refused():

@@ -9,7 +9,9 @@ pieces' own difficulty drops out.
 
 With several training seeds a draw's measure is computed for each seed and
 averaged; the interval is then about the pieces, and the spread over seeds is
-reported beside it, not mixed into it. The intervals speak of other pieces like
+reported beside it, not mixed into it. Of a measure that some draws do not have (F1 of an
+octave in which the drawn pieces have no notes) the interval is that of the draws that have
+it; if they are fewer than half there is none. The intervals speak of other pieces like
 these. Excerpts of one work, or one excerpt on two pianos, are not
 independent; where that matters give ``unit`` a column that names the work.
 
@@ -30,6 +32,8 @@ from at4ramt.evaluation.metrics import check_single_condition, precision_recall_
 from at4ramt.seeds import purpose_seed
 
 MEASURES = ("f1", "precision", "recall", "loss", "bce")
+LEAST_DRAWS = 0.5
+"""Share of the draws that must have a measure, or it has no interval."""
 _SUMS = ["tp", "fp", "fn", "loss_sum", "bce_sum", "frames"]
 
 
@@ -90,10 +94,11 @@ def _summary(samples: list[NDArray[np.float64]], units: int, confidence: float) 
     tail = 50 * (1 - confidence)
     row: dict[str, float] = {}
     for place, measure in enumerate(MEASURES):
+        # A draw of pieces in which nothing sounds and nothing is found there has no F1.
+        found = mean[1:, place][~np.isnan(mean[1:, place])]
         # the spread of one piece is unknown, not zero
-        low, high = (
-            np.percentile(mean[1:, place], [tail, 100 - tail]) if units > 1 else (np.nan, np.nan)
-        )
+        known = units > 1 and len(found) >= LEAST_DRAWS * (len(mean) - 1)
+        low, high = np.percentile(found, [tail, 100 - tail]) if known else (np.nan, np.nan)
         spread = seeds[:, 0, place].std(ddof=1) if len(seeds) > 1 else np.nan
         row |= {
             measure: float(mean[0, place]),

@@ -30,10 +30,9 @@ from at4ramt.features.frames import FrameMatrix, load_frames
 from at4ramt.features.shards import check_shards
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.adversary import GRADIENT, perturb_rows
-from at4ramt.training.arms import Arm
 from at4ramt.training.backend import start_backend
 from at4ramt.training.losses import LossWeights
-from at4ramt.training.noise import mean_of, unit_noise
+from at4ramt.training.noise import EVALUATION_POOL, mean_of, unit_noise
 
 log = logging.getLogger("at4ramt")
 
@@ -69,7 +68,7 @@ class Piece:
     def noise(self, kind: str) -> npt.NDArray[np.float32]:
         """Return unit noise of a kind, of the shape of ``magnitudes``."""
         rows, bins = self.magnitudes.shape
-        return unit_noise(kind, self.noise_seed, np.arange(rows), bins)
+        return unit_noise(kind, self.noise_seed, np.arange(rows), bins, pool=EVALUATION_POOL)
 
 
 @dataclass(frozen=True)
@@ -164,9 +163,7 @@ def score_model(
         subsets = {"scores": piece.centre, "scores_all_frames": np.ones_like(piece.centre)}
         unit: dict[str, npt.NDArray[np.float32]] = {}
         for condition in heard:
-            if condition.noise == GRADIENT:
-                noisy = _attacked(model, piece, condition.level)
-            elif condition.noise == "none":
+            if condition.noise in ("none", GRADIENT):
                 noisy = piece.magnitudes
             else:
                 if condition.kind not in unit:
@@ -176,6 +173,9 @@ def score_model(
                 noisy[:, where] += np.float32(condition.level) * unit[condition.kind][:, where]
             tables_of = subsets if condition.paper_s else {"scores": piece.centre}
             for seen in inputs:
+                if condition.noise == GRADIENT:
+                    # Each is attacked as it hears, a free control through what it takes off.
+                    noisy = _attacked(model, piece, condition.level, seen.offset == "median")
                 logits = predict_logits(model.network, remove_offset(noisy, seen.offset, condition))
                 probability = probabilities(logits)
                 losses = {
@@ -249,12 +249,16 @@ def conditions(
     return list(dict.fromkeys(heard))
 
 
-def _attacked(model: Any, piece: Piece, level: float) -> npt.NDArray[np.float32]:
-    """Return a piece's magnitudes as an adversary leaves them that knows the model."""
+def _attacked(
+    model: Any, piece: Piece, level: float, median_removed: bool
+) -> npt.NDArray[np.float32]:
+    """Return a piece's magnitudes as an adversary leaves them that knows the model.
+
+    In one step for all models, whatever they were trained against.
+    """
     padding = (len(piece.magnitudes) - len(piece.truth)) // 2
     labels = np.pad(piece.truth.astype(np.uint8), ((padding, padding), (0, 0)))
     centre = np.pad(piece.centre, padding)
-    trained = model.card["config"].get("rounds", {}).get("arm", {"noise": GRADIENT})
     return perturb_rows(
         model.network,
         piece.magnitudes,
@@ -262,7 +266,7 @@ def _attacked(model: Any, piece: Piece, level: float) -> npt.NDArray[np.float32]
         centre,
         model.loss_weights,
         level,
-        Arm.from_config(trained).gradient_steps,
+        median_removed=median_removed,
     )
 
 

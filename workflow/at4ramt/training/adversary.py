@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from at4ramt.training.backend import gradient_of
 from at4ramt.training.losses import LossWeights, cross_entropies
-from at4ramt.training.network import context_frames
+from at4ramt.training.network import context_frames, frame_median_layer
 
 GRADIENT = "gradient"
-# Of several steps each goes so far, in shares of the amount; the last is cut to the amount.
+# Of several steps all together go so far, in multiples of the amount (Madry et al. 2018).
 STEP_SHARE = 2.5
 CHUNK_ROWS = 512
 
@@ -57,14 +57,13 @@ def perturbation(
         return ops.sum(weighted * mask)
 
     moved = ops.zeros_like(signal)
-    for step in range(steps):
+    for _ in range(steps):
         direction = towards(gradient_of(loss, signal + moved))
-        share = 1.0 if step == steps - 1 else min(1.0, STEP_SHARE / steps)
+        share = min(1.0, STEP_SHARE / steps)
         moved = ops.clip(moved + share * amount * direction, -amount, amount)
-    if steps > 1:
-        # In the corners, so that all have the same mean magnitude.
-        moved = amount * towards(moved)
-    return ops.stop_gradient(moved)
+    # In the corners, so that all have the same mean magnitude; where the steps came back to
+    # where they began, which an even number can, as the last one went.
+    return ops.stop_gradient(amount * ops.where(moved == 0, direction, ops.sign(moved)))
 
 
 def perturb_rows(
@@ -75,6 +74,7 @@ def perturb_rows(
     weights: LossWeights,
     level: float,
     steps: int = 1,
+    median_removed: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Return magnitudes of successive frames as the adversary leaves them.
 
@@ -89,11 +89,18 @@ def perturb_rows(
         weights: loss weights.
         level: level of the noise that is replaced; each bin moves by half of it.
         steps: as of :func:`perturbation`.
+        median_removed: whether the network is handed magnitudes less each frame's median,
+            which the adversary knows.
 
     Returns:
-        float32, ``(rows, bins)``.
+        float32, ``(rows, bins)``; their median is not taken off.
     """
     from keras import ops
+
+    less_median = frame_median_layer()()
+
+    def listener(signal: Any, training: bool) -> Any:
+        return network(less_median(signal) if median_removed else signal, training=training)
 
     reach = context_frames(network) - 1
     pad = ((reach, reach), (0, 0))
@@ -110,7 +117,7 @@ def perturb_rows(
         rows = slice(first, last + 2 * reach)
         outputs = slice(first + half, last + 2 * reach - half)
         added = perturbation(
-            network,
+            listener,
             ops.convert_to_tensor(heard[None, rows]),
             ops.convert_to_tensor(truth[None, outputs]),
             ops.convert_to_tensor(counted[None, outputs]),

@@ -22,6 +22,7 @@ row and once per cell.
 
 Coloured noise comes from a pool of rows that is made once a process: seed and row choose
 the row of the pool and how far it is turned along the bins, which its distribution allows.
+What models are scored in has a pool of its own, so that none of it was heard in training.
 
 Source: the paper, section "Noise Generation": uniform random numbers between 0
 and 1, scaled by a noise level and added to the magnitudes; "white (Gaussian), pink, brown
@@ -47,6 +48,8 @@ ADDED_NOISES = (*CELL_NOISES, *COLOURS)
 
 UNIT_RMS = math.sqrt(1 / 3)
 POOL_ROWS = 4096
+TRAINING_POOL = "coloured noise"
+EVALUATION_POOL = "coloured noise of evaluation"
 
 _MULTIPLIER_1 = 0x7FEB352D
 _MULTIPLIER_2 = 0x846CA68B
@@ -61,7 +64,9 @@ def seed_words(seed: int) -> tuple[int, int]:
     return seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
 
 
-def unit_noise(kind: str, seed: int, rows: npt.ArrayLike, bins: int) -> npt.NDArray[np.float32]:
+def unit_noise(
+    kind: str, seed: int, rows: npt.ArrayLike, bins: int, *, pool: str = TRAINING_POOL
+) -> npt.NDArray[np.float32]:
     """Return unit noise of a kind for some rows.
 
     Args:
@@ -69,6 +74,7 @@ def unit_noise(kind: str, seed: int, rows: npt.ArrayLike, bins: int) -> npt.NDAr
         seed: from :func:`at4ramt.seeds.purpose_seed`.
         rows: row numbers, non-negative integers, any shape ``s``.
         bins: bins per row.
+        pool: which pool coloured noise is taken from, of :func:`coloured_pool`.
 
     Returns:
         float32, ``(*s, bins)``.
@@ -80,7 +86,7 @@ def unit_noise(kind: str, seed: int, rows: npt.ArrayLike, bins: int) -> npt.NDAr
     if kind in COLOURS:
         shift = ((keyed & np.uint32(0xFFFF)).astype(np.int64) * bins) >> 16
         turned = (np.arange(bins) + shift[..., None]) % bins
-        return coloured_pool(kind, bins)[(keyed >> np.uint32(20))[..., None], turned]
+        return coloured_pool(kind, bins, pool)[(keyed >> np.uint32(20))[..., None], turned]
     if kind not in CELL_NOISES:
         raise ValueError(f"unknown noise {kind!r}; expected one of {ADDED_NOISES}")
     word = _cells(keyed, bins)
@@ -165,11 +171,18 @@ def mean_of(kind: str) -> float:
 
 
 @cache
-def coloured_pool(kind: str, bins: int) -> npt.NDArray[np.float32]:
-    """Return rows of coloured unit noise, float32 ``(POOL_ROWS, bins)``."""
+def coloured_pool(kind: str, bins: int, purpose: str = TRAINING_POOL) -> npt.NDArray[np.float32]:
+    """Return rows of coloured unit noise, float32 ``(POOL_ROWS, bins)``.
+
+    Args:
+        kind: one of :data:`COLOURS`.
+        bins: bins per row.
+        purpose: :data:`TRAINING_POOL`, of level searches, training and validation, or
+            :data:`EVALUATION_POOL`, of the scores.
+    """
     from colorednoise import powerlaw_psd_gaussian
 
-    random = np.random.default_rng(purpose_seed(0, "coloured noise", kind, bins))
+    random = np.random.default_rng(purpose_seed(0, purpose, kind, bins))
     pool = powerlaw_psd_gaussian(COLOURS[kind], (POOL_ROWS, bins), random_state=random)
     pool *= UNIT_RMS / np.sqrt(np.mean(np.square(pool)))
     return np.asarray(pool, np.float32)
