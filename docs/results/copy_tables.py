@@ -2,6 +2,7 @@ r"""Copy the small tables of a finished demo, study, robust run or ablation to d
 
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py demo results
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py study study/results
+    PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py again study/results
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py robust robust/results
     PYTHONPATH=workflow .venv/bin/python docs/results/copy_tables.py ablation \
         robust_ablation/results
@@ -11,12 +12,12 @@ piece, beside those of other seeds that are there, and each arm is compared with
 study and the demo the epochs of the base and of the paper's arm are joined to one table. Of the
 study only rows are left out: those of the splits that are not `test_unseen_piano`, and of the large
 tables those of rounds before the last, of conditions that docs/study.md does not show and, in noise
-in the audio, of single seeds.
+in the audio, of single seeds. A study that was run again stands beside the first, difference by
+difference, with intervals over passages too, which two pianos play.
 """
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import sys
 from collections.abc import Callable
@@ -24,14 +25,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from at4ramt.evaluation.beside_peers import CRITERIA, as_heard, conditions_of, peer_differences
 from at4ramt.evaluation.parameters import BASES
 from at4ramt.evaluation.peers import PEER_SEED
-from at4ramt.evaluation.study_tables import COUNTS, change_table
-from at4ramt.evaluation.tables import read_audio_counts, with_errors
+from at4ramt.evaluation.study_tables import change_table, condition_counts, read_octaves
+from at4ramt.evaluation.tables import read_audio_counts
 from at4ramt.parquet import read_frame
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT = "test_unseen_piano"
+LOWEST_PITCH = 37
 BRIEF = "brief"
 """The arm of the ablation with every ingredient; the others' names begin so."""
 ROBUST = "robust"
@@ -108,48 +111,17 @@ def copy_robust(results: Path) -> None:
 
 
 def robust_changes(audio: pd.DataFrame) -> pd.DataFrame:
-    """Return how much more `robust` finds than `base` and each peer, frames and onsets.
-
-    A peer's frames are those of its notes, of which it finds more than by its posteriors. It has
-    one answer, which is compared with that of each seed.
-    """
-    peers = audio[audio["seed"] == PEER_SEED]
-    frames = peers[peers["criterion"] == "note_frames"].assign(criterion="frames")
-    peers = pd.concat([frames, peers[peers["criterion"] == "onset"]])
-    ours = audio[audio["seed"] != PEER_SEED]
-    seeds = sorted(ours["seed"].unique())
-    counts = held_out(pd.concat([ours, *(peers.assign(seed=seed) for seed in seeds)]))
+    """Return how much more `robust` finds than `base` and each peer, frames and onsets."""
+    draws = {"draws": 10_000, "base_seed": 0}
+    peers = sorted(set(audio.loc[audio["seed"] == PEER_SEED, "system"]))
+    heard_out = held_out(audio)
     parts = []
-    for other, criterion in itertools.product(
-        sorted(set(counts["system"]) - {ROBUST}), ("frames", "onset")
-    ):
-        # A peer has no threshold of its own card.
-        kinds = counts.loc[counts["system"] == other, "threshold_kind"].unique()
-        heard = as_heard(
-            counts[
-                counts["system"].isin([ROBUST, other])
-                & (counts["criterion"] == criterion)
-                & counts["threshold_kind"].isin(kinds)
-            ]
-        )
-        part = change_table(
-            heard, [(ROBUST, other)], conditions_of(heard), draws=10_000, base_seed=0
-        )
+    for criterion in CRITERIA:
+        heard = as_heard(heard_out[heard_out["criterion"] == criterion])
+        part = change_table(heard, [(ROBUST, "base")], conditions_of(heard), **draws)
         parts.append(part.assign(criterion=criterion))
-    return pd.concat(parts, ignore_index=True)
-
-
-def as_heard(counts: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of audio.parquet as the study's tables have them."""
-    heard = with_errors(counts).rename(columns={"system": "arm", "snr_db": "amount"})
-    names = ["arm", "seed", "split", "piece", "threshold_kind", "domain", "noise", "amount"]
-    return heard.assign(domain="audio")[[*names, *COUNTS]]
-
-
-def conditions_of(heard: pd.DataFrame) -> list[tuple[str, str, float]]:
-    """Return the conditions, without noise first."""
-    pairs = heard[["noise", "amount"]].drop_duplicates().sort_values("amount", ascending=False)
-    return [("audio", noise, amount) for noise, amount in pairs.itertuples(index=False)]
+    compared = heard_out[heard_out["system"].isin([ROBUST, *peers])]
+    return pd.concat([*parts, peer_differences(compared, peers, **draws)], ignore_index=True)
 
 
 def copy_ablation(results: Path) -> None:
@@ -187,10 +159,54 @@ def copy_study(results: Path) -> None:
     _write_epochs(results, HERE / "study_epochs.csv")
 
 
+SAME = ["arm", "against", "threshold_kind", "domain", "noise", "amount", "seed"]
+
+
+def copy_again(results: Path) -> None:
+    """Write each difference of the committed study beside that of a study that was run again."""
+    tables = [pd.read_csv(HERE / f"study_{name}.csv") for name in ("changes", "recordings")]
+    again = [
+        held_out(pd.read_csv(results / "tables" / f"study_{name}.csv"))
+        for name in ("changes", "recordings")
+    ]
+    first, second = (
+        pd.concat(of_run).drop_duplicates(SAME).set_index(SAME)[["difference", "low", "high"]]
+        for of_run in (tables, again)
+    )
+    both = first.join(second, how="inner", suffixes=("_first", ""))
+    both = both.join(_over_passages(results, both.reset_index()).set_index(SAME))
+    both.round(5).reset_index().to_csv(HERE / "study_again.csv", index=False)
+
+
+def _over_passages(results: Path, both: pd.DataFrame) -> pd.DataFrame:
+    """Return intervals that take a passage on two pianos for one, of the mean over the seeds."""
+    evaluation = results / "evaluation"
+    counts = held_out(
+        condition_counts(
+            read_octaves(evaluation / "scores.parquet", LOWEST_PITCH),
+            read_audio_counts(evaluation / "audio.parquet"),
+        )
+    )
+    pairs = list(both[["arm", "against"]].drop_duplicates().itertuples(index=False, name=None))
+    conditions = both[["domain", "noise", "amount"]].drop_duplicates()
+    changes = change_table(
+        # The names of pieces end with the piano.
+        counts.assign(piece=counts["piece"].str.rsplit("_", n=1).str[0]),
+        pairs,
+        list(conditions.itertuples(index=False, name=None)),
+        draws=1000,
+        base_seed=0,
+    )
+    names = {"low": "low_passages", "high": "high_passages"}
+    changes = changes[changes["seed"] == "all"].rename(columns=names)
+    return changes[[*SAME, *names.values()]]
+
+
 if __name__ == "__main__":
     copies = {
         "demo": copy_demo,
         "study": copy_study,
+        "again": copy_again,
         "robust": copy_robust,
         "ablation": copy_ablation,
     }

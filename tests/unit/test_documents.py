@@ -364,6 +364,7 @@ def test_the_readme_s_speeds_are_those_of_the_benchmarks(root):
         ("training, the demo's network: ours / bare", "{:.2f} of the bare step"),
         ("training, memory: ours, peak with", "(full MAPS) in {:.1f} GB"),
         ("transcription, robust, 2 cores: basic-pitch / ours, time", "{:.1f} times as fast"),
+        ("transcription, robust, 1 core: basic-pitch / ours, time", "and {:.2f} on one"),
         ("transcription, demo's network, 2 cores: basic-pitch / ours, time", "network {:.1f})"),
         ("planning: 10,000 pieces, wall", "10,000 pieces planned in {:.0f} s"),
         ("demo: share of the wall time that is not computing", "a quarter of the demo's time"),

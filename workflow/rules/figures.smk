@@ -252,6 +252,7 @@ rule plot_systems:
             "systems",
         ),
         csv="results/tables/systems.csv",
+        differences="results/tables/peer_differences.csv",
     log:
         "logs/plot_systems/systems.log",
     benchmark:
@@ -264,7 +265,16 @@ rule plot_systems:
         runtime=10,
     params:
         config=sections("arms", "evaluation", "seeds"),
-        code=source_digest(*SCORE_MODULES, "report.systems"),
+        code=source_digest(
+            *SCORE_MODULES,
+            "evaluation.beside_peers",
+            "evaluation.study_tables",
+            "report.answers",
+            "report.peers",
+            "report.study",
+            "report.summary",
+            "report.systems",
+        ),
     script:
         "../scripts/plot_systems.py"
 

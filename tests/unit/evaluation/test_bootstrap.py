@@ -164,6 +164,27 @@ def test_a_single_piece_has_no_interval() -> None:
     assert np.isnan(found[["f1_low", "f1_high", "f1_std"]].astype(float)).all()
 
 
+@pytest.mark.parametrize(("sounding", "known"), [(9, True), (3, True), (1, True), (0, False)])
+def test_draws_without_a_measure_do_not_take_the_interval_away(sounding: int, known: bool) -> None:
+    # An octave in which most pieces have no notes, and nothing is found in those.
+    scores = table(10, 3)
+    silent = scores["piece"] >= f"piece_{sounding:03}"
+    scores.loc[silent, ["tp", "fp", "fn"]] = 0
+    found = bootstrap.intervals(scores, ["arm"], draws=400).iloc[0]
+    names = sorted(scores["piece"])
+    values = []
+    for times in bootstrap.resample(names, 400, 0):
+        drawn = scores.loc[np.repeat(np.arange(10), times)]
+        if drawn[["tp", "fp", "fn"]].to_numpy().sum():
+            values.append(f1_of(drawn))
+    assert (len(values) < 400) is (sounding < 9)
+    if known:
+        low, high = np.percentile(values, [2.5, 97.5])
+        assert (found["f1_low"], found["f1_high"]) == pytest.approx((low, high))
+    else:
+        assert np.isnan(found["f1_low"]) and np.isnan(found["f1_high"])
+
+
 def test_order_of_rows_does_not_matter() -> None:
     scores = table(8, 2, arms=("base", "other"), seeds=(0, 1))
     shuffled = scores.sample(frac=1, random_state=1)

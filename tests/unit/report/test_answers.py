@@ -116,18 +116,19 @@ def test_changes_are_read_from_the_table() -> None:
 def test_locality(above: tuple[float, float], below: tuple[float, float], verdict: str) -> None:
     spans = {"same octave": (0.1, 0.2), "octaves above": above, "octaves below": below}
     rows = [
-        ("test", "fitted", "base", relation, sum(span) / 2, *span)
+        ("test", "fitted", "base", relation, 10, sum(span) / 2, *span)
         for relation, span in spans.items()
     ]
-    columns = ["split", "threshold_kind", "arm", "relation", "lost", "low", "high"]
+    columns = ["split", "threshold_kind", "arm", "relation", "pieces", "lost", "low", "high"]
     (said,) = answers.answer_octaves(pd.DataFrame(rows, columns=columns), "test", "fitted", 0.34)
     assert said.startswith("The base, with uniform noise of level 0.34 in one octave at a time: ")
     assert "pitches in the same octave lose 0.150 of F1 (95 % interval +0.100 to +0.200)" in said
     assert said.endswith(verdict)
     alone = pd.DataFrame(rows, columns=columns).assign(low=float("nan"), high=float("nan"))
-    (said,) = answers.answer_octaves(alone, "test", "fitted", 0.34)
-    assert "same octave: a difference of −0.150 (one piece only, so no interval)" in said
-    assert said.endswith("That decides nothing.")
+    for pieces, why in ((1, "one piece only"), (10, "too few of 10 pieces have it")):
+        (said,) = answers.answer_octaves(alone.assign(pieces=pieces), "test", "fitted", 0.34)
+        assert f"same octave: a difference of −0.150 ({why}, so no interval)" in said
+        assert said.endswith("That decides nothing.")
     nothing = pd.DataFrame(columns=columns)
     assert answers.answer_octaves(nothing, "test", "fitted", 0.34) == [answers.ABSENT]
 

@@ -22,7 +22,7 @@ PAGES = {
     "plot_noise": ("f1.svg", "loss.svg", "measures.html", "measures_csv.csv"),
     "plot_rounds": ("rounds.svg", "levels.svg", "levels_page.html", "silent.svg"),
     "plot_notes": ("figure.svg", "page.html", "csv.csv"),
-    "plot_systems": ("figure.svg", "page.html", "csv.csv"),
+    "plot_systems": ("figure.svg", "page.html", "csv.csv", "differences.csv"),
     "write_listening": ("page.html",),
     "plot_data": ("data.html", "frames.svg", "labels.svg", "licences.html", "data_csv.csv",
                   "labels_csv.csv", "licences_csv.csv"),

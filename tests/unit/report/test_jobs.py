@@ -39,7 +39,7 @@ OUTPUTS = {
         "pitches_csv.csv",
     ],
     "plot_notes": ["figure.svg", "page.html", "csv.csv"],
-    "plot_systems": ["figure.svg", "page.html", "csv.csv"],
+    "plot_systems": ["figure.svg", "page.html", "csv.csv", "differences.csv"],
     "write_listening": ["page.html"],
     "plot_data": [
         "data.html",

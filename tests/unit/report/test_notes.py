@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from at4ramt.evaluation.beside_peers import peer_differences
 from at4ramt.evaluation.tables import audio_scores, note_scores, read_audio_counts, read_note_counts
-from at4ramt.report import listening, notes, style, systems
+from at4ramt.report import listening, notes, peers, style, systems
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,56 @@ def test_each_noise_has_its_panels_and_its_rows(
     systems.write_systems(table, tmp_path / "systems.csv", tmp_path / "systems.html")
     page = (tmp_path / "systems.html").read_text()
     assert page.count("<td>room</td>") == (table["noise"] == "room").sum()
+
+
+def test_what_is_said_beside_a_peer_is_paired_by_piece_and_claimed_where_it_is_clear(
+    made_up_run: Path,
+) -> None:
+    style.start_figures()
+    counts = read_audio_counts(made_up_run / "results/evaluation/audio.parquet")
+    tested = counts[counts["split"] == "test_unseen_piano"]
+    table = peer_differences(tested, ["basic_pitch"], draws=200, base_seed=0)
+    # By hand: a peer's frames are those of its notes, the mean is over our seeds.
+    for system, criterion, of_peer in (
+        ("base", "frames", "note_frames"),
+        ("adversarial", "onset", "onset"),
+    ):
+        chosen = tested[(tested["threshold_kind"] == "best") & (tested["snr_db"] == -8)]
+        f1 = []
+        for name, counted in ((system, criterion), ("basic_pitch", of_peer)):
+            rows = chosen[(chosen["system"] == name) & (chosen["criterion"] == counted)]
+            sums = rows.groupby("seed")[["reference", "estimated", "matched"]].sum()
+            f1.append((2 * sums["matched"] / (sums["reference"] + sums["estimated"])).mean())
+        row = table[
+            (table["arm"] == system) & (table["criterion"] == criterion) & (table["seed"] == "all")
+            & (table["threshold_kind"] == "best") & (table["amount"] == -8)
+        ]  # fmt: skip
+        assert row["difference"].item() == pytest.approx(f1[0] - f1[1], abs=1e-12)
+        assert row["low"].item() <= row["difference"].item() <= row["high"].item()
+    said = peers.peer_sentences(table, "test_unseen_piano", "best")
+    assert [text.split(",")[0] for text in said] == ["Frames", "Notes"]
+    for text in said:
+        quiet, loud = text.split("Clean audio: ")[1].split("White noise in the audio, −8 dB: ")
+        assert "'" in quiet and "'" in loud
+    # With the peer's own answers in a model's place nothing is claimed.
+    same = tested[tested["system"] == "basic_pitch"]
+    twin = same.assign(system="base", seed=0, criterion=same["criterion"])
+    twin["criterion"] = twin["criterion"].replace({"frames": "-", "note_frames": "frames"})
+    equal = peer_differences(pd.concat([same, twin]), ["basic_pitch"], draws=200, base_seed=0)
+    assert (equal["difference"] == 0).all()
+    assert all(
+        "better" not in text and "worse" not in text
+        for text in peers.peer_sentences(equal, "test_unseen_piano", "best")
+    )
+    assert "no difference" in "".join(peers.peer_tables(equal))
+
+
+def test_without_a_peer_nothing_is_said_of_one(made_up_run: Path) -> None:
+    counts = read_audio_counts(made_up_run / "results/evaluation/audio.parquet")
+    ours = counts[counts["system"] != "basic_pitch"]
+    table = peer_differences(ours, ["basic_pitch"], draws=50, base_seed=0)
+    assert table.empty and {"arm", "difference", "criterion"} <= set(table)
+    assert peers.peer_sentences(table, "test", "best") == peers.peer_tables(table) == []
 
 
 @pytest.fixture

@@ -18,7 +18,14 @@ from at4ramt.evaluation.study_tables import RELATIONS
 from at4ramt.report import style
 from at4ramt.report.parameters import BASES_LABEL, last_distances
 from at4ramt.report.study import CLEAN, Arms, Condition, condition_label, noise_label
-from at4ramt.report.summary import Comparison, arm_words, describe, describe_shortly, signed
+from at4ramt.report.summary import (
+    Comparison,
+    arm_words,
+    describe,
+    describe_shortly,
+    signed,
+    without_interval,
+)
 from at4ramt.report.systems import ratio_label
 
 ABSENT = "Not part of this run: nothing is said about it."
@@ -49,7 +56,7 @@ VERDICTS = {
     "better": "better",
     "worse": "worse",
     "none seen": "no difference seen",
-    "no interval": "one piece only, so no interval:",
+    "no interval": "no interval, as too few pieces have it:",
 }
 
 
@@ -103,6 +110,11 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+def _verdict(one: Change) -> tuple[str, bool]:
+    """Return what is claimed of a difference, and whether a seed speaks against it."""
+    return one.verdict, one.seeds_disagree
+
+
 def _hedge(one: Change) -> str:
     return ", though not in every seed" if one.seeds_disagree else ""
 
@@ -123,7 +135,7 @@ def change_sentence(changes: Sequence[Change]) -> str:
         f"{arm_words(first.arm)}, compared with {arm_words(first.reference)}, {words[main]}. "
         f"{_capital(told)}."
     )
-    verdicts = [[one.verdict for one in of_kind] for of_kind in kinds.values()]
+    verdicts = [[_verdict(one) for one in of_kind] for of_kind in kinds.values()]
     if others and verdicts[0] == verdicts[1]:
         return _capital(f"{sentence} The verdicts {words[others[0]]} are the same.")
     for kind in others:
@@ -189,14 +201,14 @@ def short_answers(
         for reference, conditions in groups.items():
             told = [f"Compared with '{style.arm_style(reference).label}'."]
             told += [
-                f"{_capital(_in_words(condition))}: {_by_verdict(group, ends=ends)}."
+                f"{_capital(_in_words(condition))}: {by_verdict(group, ends=ends)}."
                 for condition, group in conditions.items()
             ]
             answers.append(" ".join(told))
     return answers
 
 
-def _by_verdict(group: Sequence[Change], *, ends: bool) -> str:
+def by_verdict(group: Sequence[Change], *, ends: bool) -> str:
     """Return arms and differences in one condition, those that came out alike together."""
     found = []
     for verdict, words in VERDICTS.items():
@@ -290,7 +302,8 @@ def answer_octaves(relations: pd.DataFrame, split: str, kind: str, level: float)
             interval = f"95 % interval {signed(one['low'])} to {signed(one['high'])}"
             if not np.isfinite(one["low"]):
                 change = signed(-one["lost"])
-                told.append(f"{words}: a difference of {change} (one piece only, so no interval)")
+                why = without_interval(int(one["pieces"]))
+                told.append(f"{words}: a difference of {change} ({why})")
             elif one["low"] > 0:
                 told.append(f"{words} lose {one['lost']:.3f} of F1 ({interval})")
                 seen.append(relation)
@@ -385,8 +398,8 @@ def answer_recordings(
             differing = [
                 _in_noise(group)
                 for noise, group in of_kind[other].items()
-                if [one.verdict for one in group]
-                != [one.verdict for one in of_kind[kind].get(noise, [])]
+                if [_verdict(one) for one in group]
+                != [_verdict(one) for one in of_kind[kind].get(noise, [])]
             ]
             if differing:
                 sentence += f" Otherwise {words[other]}: {'; '.join(differing)}."
@@ -460,8 +473,8 @@ def write_answers(
     chance = (
         "One seed was trained: what another would give is not known."
         if seeds == 1
-        else f"Values are means over {seeds} seeds, paired by seed; where a seed has a difference "
-        "with the other sign, that is said."
+        else f"Values are means over {seeds} seeds, paired by seed; of a difference that is "
+        "claimed it is said where a seed has the other sign."
     )
     parts = [
         style.paragraph(

@@ -14,6 +14,7 @@ import pandas as pd
 
 from at4ramt.evaluation import parameters as measured
 from at4ramt.evaluation import study_tables
+from at4ramt.evaluation.beside_peers import peer_differences
 from at4ramt.evaluation.tables import (
     audio_scores,
     headline,
@@ -31,6 +32,7 @@ from at4ramt.report import (
     noisy,
     notes,
     parameters,
+    peers,
     provenance,
     study,
     style,
@@ -170,14 +172,25 @@ def plot_notes(sources: Paths, targets: Paths, config: Config) -> None:
 
 
 def plot_systems(sources: Paths, targets: Paths, config: Config) -> None:
-    """Draw F1 of all systems over the noise in the audio and write the table of it."""
+    """Draw F1 of all systems over the noise in the audio; write tables of it and of peers."""
     style.start_figures(config["arms"])
-    table = audio_scores(read_audio_counts(sources["audio"]), **_draws(config))
+    counts = read_audio_counts(sources["audio"])
+    table = audio_scores(counts, **_draws(config))
     evaluation = config["evaluation"]
-    peers = [*evaluation["peers"], *(row["name"] for row in evaluation["peer_models"])]
-    drawn = noisy.drawn_arms(table["system"], [*peers, *noisy.acoustic_arms(config["arms"])])
-    systems.plot_systems(table[table["system"].isin(drawn)], targets["figure"])
-    systems.write_systems(systems.order_rows(table), targets["csv"], targets["page"])
+    others = [*evaluation["peers"], *(row["name"] for row in evaluation["peer_models"])]
+    drawn = noisy.drawn_arms(table["system"], [*others, *noisy.acoustic_arms(config["arms"])])
+    tested = counts[counts["split"].isin(noisy.test_splits(counts))]
+    differences = peer_differences(tested, evaluation["peers"], **_draws(config))
+    said = peers.peer_sentences(
+        differences[differences["arm"].isin(drawn)],
+        style.order_splits(tested["split"])[-1],
+        systems.drawn_thresholds(table),
+    )
+    systems.plot_systems(table[table["system"].isin(drawn)], targets["figure"], said)
+    systems.write_systems(
+        systems.order_rows(table), targets["csv"], targets["page"], peers.peer_tables(differences)
+    )
+    style.write_csv(targets["differences"], differences)
 
 
 def write_listening(sources: Paths, targets: Paths, config: Config) -> None:

@@ -525,7 +525,7 @@ def _change_row(row: Mapping[str, Any], ranges: pd.DataFrame) -> dict[str, Any]:
     keys = ("split", "arm", "against", "threshold_kind", "domain", "noise", "amount")
     seeds = ranges.loc[tuple(row[key] for key in keys)]
     if not np.isfinite(row["low"]):
-        sign = "one piece only"
+        sign = "one piece only" if row["pieces"] == 1 else "too few pieces"
     elif row["low"] > 0:
         sign = "better"
     else:

@@ -159,12 +159,18 @@ def signed(value: float) -> str:
     return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", "−")
 
 
+def without_interval(pieces: int) -> str:
+    """Return why a difference has no interval."""
+    few = "one piece only" if pieces == 1 else f"too few of {pieces} pieces have it"
+    return f"{few}, so no interval"
+
+
 def describe(one: Comparison) -> str:
     """Return the half sentence that says how one comparison came out."""
     values = f"F1 {one.f1_arm:.3f} against {one.f1_reference:.3f}"
     if one.verdict == "no interval":
         return (
-            f"a difference of {signed(one.difference)} ({values}; one piece only, so no interval)"
+            f"a difference of {signed(one.difference)} ({values}; {without_interval(one.pieces)})"
         )
     spread = f"{values}; 95 % interval of the difference {signed(one.low)} to {signed(one.high)}"
     if one.verdict == "none seen":
@@ -238,7 +244,10 @@ def _share_sentences(comparisons: Sequence[Comparison]) -> list[str]:
     sentences = []
     for (split, kind, arm), gain in known.items():
         free = known.get((split, kind, "offset_removed"))
-        if arm != "adversarial" or kind != "half" or free is None or gain.verdict != "better":
+        # A share of the gain is told where both gain.
+        if arm != "adversarial" or kind != "half" or free is None:
+            continue
+        if not gain.verdict == free.verdict == "better":
             continue
         sentences.append(
             f"{style.split_label(split).capitalize()}, {where(gain.level)}: removing the offset, "

@@ -86,14 +86,21 @@ def axis_label(noise: str) -> str:
     return f"signal-to-noise ratio of {NOISES[noise]} [dB]"
 
 
-def plot_systems(table: pd.DataFrame, path: str | Path) -> None:
+def drawn_thresholds(table: pd.DataFrame) -> str:
+    """Return the thresholds that systems are drawn at: the best, or where none were fitted theirs.
+
+    Without validation in the audio there are no best ones.
+    """
+    return "best" if "best" in set(table["threshold_kind"]) else "fitted"
+
+
+def plot_systems(table: pd.DataFrame, path: str | Path, said: Sequence[str] = ()) -> None:
     """Draw F1 over the noise in the audio: a row a criterion and noise, a column a split.
 
-    All systems that were scored in a noise are in its panels, at their best thresholds, or where
-    none were fitted, because validation was not scored, at the models' own. ``table`` is that of
-    ``audio_scores``.
+    All systems that were scored in a noise are in its panels. ``table`` is that of
+    ``audio_scores``; ``said`` are the sentences that stand above.
     """
-    kind = "best" if "best" in set(table["threshold_kind"]) else "fitted"
+    kind = drawn_thresholds(table)
     rows = table[table["threshold_kind"] == kind]
     splits = noisy.test_splits(rows)
     ratios = sorted(rows["snr_db"].unique(), reverse=True)
@@ -121,6 +128,8 @@ def plot_systems(table: pd.DataFrame, path: str | Path) -> None:
         grid[line, 0].set_ylabel(f"F1 ({CRITERIA[criterion]})")
     style.start_at_zero(grid)
     style.shared_legend(figure, grid[0, 0])
+    if said:
+        style.say_above(figure, said)
     style.save_figure(figure, path)
 
 
@@ -140,8 +149,13 @@ def _draw_panel(
         )
 
 
-def write_systems(table: pd.DataFrame, csv: str | Path, page: str | Path) -> None:
-    """Write the ordered table as CSV, and as a page by split, criterion and threshold."""
+def write_systems(
+    table: pd.DataFrame, csv: str | Path, page: str | Path, differences: Sequence[str] = ()
+) -> None:
+    """Write the ordered table as CSV, and as a page by split, criterion and threshold.
+
+    ``differences`` are further parts of the page: those of ``peer_tables``.
+    """
     style.write_csv(csv, table)
     parts = [
         style.paragraph(
@@ -186,4 +200,4 @@ def write_systems(table: pd.DataFrame, csv: str | Path, page: str | Path) -> Non
                 {name: ".3f" for name in shown if name not in ("noise", "noise [dB]", "system")},
             )
         )
-    style.write_page(page, "Systems with noise in the audio", *parts)
+    style.write_page(page, "Systems with noise in the audio", *parts, *differences)
