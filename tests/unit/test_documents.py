@@ -11,6 +11,9 @@ import pytest
 from benchmarks.where_it_fails import tables
 from faults.campaign import FAULTS, WITHOUT_JOB, read_strikes, table_of
 
+from at4ramt.evaluation.beside_peers import as_heard, conditions_of
+from at4ramt.evaluation.study_tables import change_table
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))
 ARMS = ["base", "offset_removed", "clean", "augmented", "adversarial"]
@@ -294,7 +297,7 @@ def test_what_each_ingredient_brings_is_that_of_the_results(root, split):
     document = (root / "docs" / "robust.md").read_text(encoding="utf-8")
     section = document[document.index("## What each ingredient brings") :]
     if split == "validation":
-        section = section[section.index("On validation's piano") :]
+        section = section[section.index("On validation, where the choices") :]
     changes = pd.read_csv(root / "docs" / "results" / "ablation.csv", keep_default_na=False)
     changes = changes[changes["split"] == split]
     single = changes[changes["seed"] != "all"].groupby(["arm", "amount"])["difference"]
@@ -320,6 +323,35 @@ def test_what_each_ingredient_brings_is_that_of_the_results(root, split):
         assert whole == [f"{found[arm, ratio][0]:.1f}" for ratio in RATIOS]
     seeds = {1: "one seed", 2: "two seeds", 3: "three seeds"}[changes["seeds"].astype(int).max()]
     assert f"in the audio, {seeds}, with 95 % intervals" in document
+
+
+def test_what_passages_instead_of_pieces_change_of_the_ablation_is_told(root):
+    results = root / "docs" / "results"
+    counts = pd.read_csv(results / "ablation_frames.csv", keep_default_na=False)
+    counts = counts[counts["split"] == "test_unseen_piano"].assign(threshold_kind="fitted")
+    # A piece's name ends with its piano.
+    counts["piece"] = counts["piece"].str.rsplit("_", n=1).str[0]
+    heard = as_heard(counts.astype({"snr_db": float}))
+    pairs = [(arm, "brief") for arm in sorted(set(counts["system"]) - {"brief"})]
+    drawn = change_table(heard, pairs, conditions_of(heard), draws=10_000, base_seed=0)
+    told = pd.read_csv(results / "ablation.csv", keep_default_na=False, na_values=[""])
+    told = told[told["split"] == "test_unseen_piano"]
+    passages, pieces = (
+        table[table["seed"] == "all"].set_index(["arm", "amount"])[["low", "high"]]
+        for table in (drawn, told)
+    )
+    width = ((passages["high"] - passages["low"]) / (pieces["high"] - pieces["low"])).median()
+    assert len(passages) == 40 and width == pytest.approx(1 + 1 / 6, abs=0.02)
+    clear = [(table["low"] > 0) | (table["high"] < 0) for table in (passages, pieces)]
+    changed = clear[0][clear[0] != clear[1]]
+    assert changed.to_dict() == {
+        ("brief_apart", math.inf): False,
+        ("brief_apart", 20.0): False,
+        ("brief_white", 20.0): False,
+        ("brief_white", 0.0): False,
+        ("brief_untoned", 0.0): True,
+    }
+    assert "and five verdicts change" in (root / "docs" / "robust.md").read_text(encoding="utf-8")
 
 
 def test_where_the_robust_model_fails_is_that_of_the_results(root):
