@@ -20,9 +20,8 @@ from support.lsf import Lsf
 from support.lsf_stub.request import Submission
 
 # The profile as it is, but for the waits that are there for a busy LSF and a network file system.
-# A login node with eight cores: how wide a submission is must not come from them.
 PROFILE = (
-    *("--profile", "profiles/lsf", "--cores", "8", "--max-jobs-per-timespan", "100/1s"),
+    *("--profile", "profiles/lsf", "--max-jobs-per-timespan", "100/1s"),
     *("--seconds-between-status-checks", "2", "--latency-wait", "5"),
 )
 MODEL = "results/models/clean/seed_0/round_02.keras"

@@ -19,10 +19,9 @@ from typing import Self
 
 # A job's own `sbatch` and `srun` options would be taken for ours if the tests run in a Slurm job.
 CLIENT_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SCANCEL_", "SQUEUE_", "SINFO_")
-# The profile as it is, but for its waits: for a busy Slurm, for a guest of a login node. That node
-# has eight cores: how wide a submission is must not come from them.
+# The profile as it is, but for its waits: for a busy Slurm, for a guest of a login node.
 PROFILE = (
-    *("--profile", "profiles/slurm", "--cores", "8", "--local-cores", "2"),
+    *("--profile", "profiles/slurm", "--local-cores", "2"),
     # This Slurm has no accounting, and the profile says what to do then.
     *("--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"),

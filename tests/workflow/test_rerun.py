@@ -1,21 +1,12 @@
 """What is run again after a change: exactly what depends on it."""
 
 import pytest
-from support.checkout import SMALL, Checkout
 
 ROUND_2 = "results/models/adversarial/seed_0/round_02.keras"
 
 
 def test_a_second_run_has_nothing_to_do(small_run):
     assert small_run.planned() == {}
-
-
-def test_the_report_can_be_asked_for_without_saying_how_many_cores(linked_copy):
-    report = linked_copy.path / "results" / "report.html"
-    report.unlink()
-    printed = Checkout(linked_copy.path, SMALL).snakemake("report")
-    assert "1 of 1 steps (100%) done" in printed
-    assert report.is_file()
 
 
 def test_forcing_a_round_runs_exactly_that_one(small_run):

@@ -105,7 +105,7 @@ def row_of(piece):
     if piece not in ROWS:
         raise WorkflowError(
             f"the corpus has no piece '{piece}'.{suggestion(piece, ROWS)} "
-            "`snakemake corpus` lists them."
+            "`snakemake --cores all corpus` lists them."
         )
     return ROWS[piece]
 
@@ -147,7 +147,7 @@ def shard_checks(split, instrument):
         raise WorkflowError(
             "problems of the corpus stop the run:\n  - "
             + "\n  - ".join(hard)
-            + "\n`snakemake check_corpus` listens to the recordings, too, and lists everything."
+            + "\n`snakemake --cores all check_corpus` listens to the recordings, too, and lists everything."
         )
     return [
         f"results/corpus/checks/{batch}.json"

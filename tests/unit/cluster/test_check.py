@@ -373,30 +373,6 @@ def test_a_rule_that_does_not_exist_is_found(tmp_path):
     assert "line 6" in finding.mend
 
 
-GROUPS = "group-components:\n  - features=40\n"
-SLOTS = ("default-resources:\n", "default-resources:\n  slots: 1\n")
-
-
-@pytest.mark.parametrize(
-    ("added", "edits", "state", "told"),
-    [
-        ("", [], "ok", "every job is submitted alone"),
-        # A profile of before, with a limit that profiles/default overrides.
-        (GROUPS + "cores: 2\n", [], "wrong", "slots: 1` under default-resources"),
-        (GROUPS, [SLOTS], "wrong", "slots=local` under set-resource-scopes"),
-        (GROUPS + "set-resource-scopes:\n  - slots=local\n", [SLOTS], "ok", "takes 1 of a"),
-    ],
-)
-def test_how_wide_a_group_is_has_to_be_said(tmp_path, added, edits, state, told):
-    finding = check.groups(site(tmp_path, LSF + added, *edits))
-    assert finding.state == state and told in finding.found + finding.mend
-
-
-@pytest.mark.parametrize("name", ["lsf", "slurm"])
-def test_our_profiles_say_how_wide_a_group_is(name):
-    assert check.groups(read_site(ROOT / "profiles" / name, ROOT / check.RULES)).state == "ok"
-
-
 def test_the_gpu_promise_needs_tensorflow_for_gpus(add, tmp_path, monkeypatch):
     here = site(tmp_path, LSF)
     packages = {"tensorflow-cpu"}

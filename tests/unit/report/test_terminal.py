@@ -19,7 +19,7 @@ def test_columns_are_as_wide_as_their_widest_cell():
 
 
 def test_each_split_has_its_arms_and_levels_and_the_report_s_place_is_last(tmp_path):
-    assert "snakemake report" in closing_words(tmp_path)
+    assert "snakemake --cores all report" in closing_words(tmp_path)
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "headline.csv").write_text(HEADLINE)
     (tmp_path / "report.html").write_text("<html>")

@@ -61,26 +61,6 @@ def rules(site: Site) -> Finding:
     return Finding("ok", "all rules that the profile names exist")
 
 
-def groups(site: Site) -> Finding:
-    """A group of small jobs is as wide as its slots say, not as this host has cores."""
-    if not site.settings.get("group-components"):
-        return Finding("ok", "no group-components: every job is submitted alone")
-    slots = (site.settings.get("default-resources") or {}).get("slots")
-    if slots is None:
-        return Finding(
-            "wrong",
-            "groups of jobs have no slots: each would ask for as many cores as this host has",
-            f"write `slots: 1` under default-resources in {site.profile} (2 with Slurm)",
-        )
-    if "slots=local" not in (site.settings.get("set-resource-scopes") or []):
-        return Finding(
-            "wrong",
-            "all submissions share two slots: two small jobs of the whole run at a time",
-            f"write `- slots=local` under set-resource-scopes in {site.profile}",
-        )
-    return Finding("ok", f"a job of a group takes {slots} of a submission's 2 slots")
-
-
 def tensorflow(site: Site) -> Finding:
     """The environment can use the GPU that the profile promises."""
     if not site.promises_gpu:
@@ -189,7 +169,7 @@ def dry_run(site: Site) -> Finding:
 
 
 EVERYWHERE: Sequence[Check] = (
-    plugin, rules, groups, tensorflow, folder, file_system, space, files, modules, session,
+    plugin, rules, tensorflow, folder, file_system, space, files, modules, session,
 )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def _seconds(path: str, member: str) -> float:
     except Refused:
         raise
     except InputError as error:
-        log.warning("%s (`snakemake check_corpus` lists all problems)", error)
+        log.warning("%s (`snakemake --cores all check_corpus` lists all problems)", error)
         return float("nan")
 
 
@@ -162,6 +162,6 @@ def summarise(table: pd.DataFrame, problems: int, excluded: Mapping[str, str]) -
         hints.append(f"{problems} remarks on its files")
     lines.append(
         (", ".join(hints) + "; " if hints else "")
-        + "`snakemake check_corpus` listens to all and lists what is wrong"
+        + "`snakemake --cores all check_corpus` listens to all and lists what is wrong"
     )
     return "\n".join(lines)

@@ -48,7 +48,7 @@ def closing_words(results: Path) -> str:
     if report.exists():
         lines.append(f"The report: {report} (open it in a browser; it needs no network)")
     else:
-        lines.append(f"There is no {report} yet: `snakemake report` makes it")
+        lines.append(f"There is no {report} yet: `snakemake --cores all report` makes it")
     return "\n".join(lines)
 
 
