@@ -154,7 +154,7 @@ TRIPLE = re.compile(r"([−+-]?\d\.\d{3})\s\[([−+-]?\d\.\d{3}), ([−+-]?\d\.\
 
 def test_differences_quoted_of_the_study_are_in_its_tables(root):
     known = set()
-    for name in ("study_changes", "study_recordings"):
+    for name in ("study_changes", "study_recordings", "study_again"):
         for kind in ("fitted", "half"):
             known |= {unsigned(one) for one in changes_of_study(root, name, kind).values()}
     transfer = pd.read_csv(root / "docs" / "results" / "study_transfer.csv")
@@ -174,6 +174,61 @@ def test_differences_quoted_of_the_study_are_in_its_tables(root):
         assert len(quoted) >= 4, name
         strange = [one for one in quoted if unsigned(one) not in known]
         assert not strange, name
+
+
+def test_how_far_the_study_moves_when_it_is_trained_again_is_told(root):
+    results = root / "docs" / "results"
+    again = pd.read_csv(results / "study_again.csv", keep_default_na=False, na_values=[""])
+    changes = pd.read_csv(results / "study_changes.csv", keep_default_na=False, na_values=[""])
+    shown = ["arm", "against", "domain", "noise", "amount"]
+    again = again.merge(changes[shown].drop_duplicates(), on=shown)
+    again["moved"] = again["difference"] - again["difference_first"]
+    first, now, by_passage = (
+        (again[f"low{end}"] > 0) | (again[f"high{end}"] < 0) for end in ("_first", "", "_passages")
+    )
+    same = again["difference"] * again["difference_first"] > 0
+    means = (again["seed"] == "all") & (again["threshold_kind"] == "fitted")
+    half = (again["seed"] == "all") & (again["threshold_kind"] == "half")
+    assert again["arm"].isin(["mean_removed", "offset_removed"]).any()
+    assert again.loc[~again["arm"].str.endswith("_removed"), "arm"].nunique() == 13
+    counted = [
+        means.sum(),
+        (means & first).sum(),
+        (means & first & now & same).sum(),
+        (means & first & ~now).sum(),
+        (means & first & now & ~same).sum(),
+        (half & first & now & same).sum(),
+        (half & first).sum(),
+        (means & ~first & now).sum(),
+        (means & now).sum(),
+        (means & now & ~by_passage).sum(),
+    ]
+    assert counted == [74, 44, 39, 5, 0, 63, 63, 7, 46, 4]
+    lost = again[means & first & ~now]
+    assert set(lost["arm"]) == {"fixed", "gaussian_rectified"}
+    assert lost["difference_first"].abs().max() < 0.015
+    paper_s = again["noise"] == "uniform"
+    pink = again["arm"] == "pink"
+    moves = again[means].groupby(["noise", "amount"])["moved"]
+    spread = (moves.agg(lambda column: (column**2).mean() ** 0.5)).round(3).to_dict()
+    assert spread == {
+        ("none", 0.0): 0.005,
+        ("uniform", 0.34): 0.015,
+        ("white", 0.0): 0.007,
+        ("white", -8.0): 0.007,
+    }
+    assert round(again.loc[means & ~(pink & paper_s), "moved"].abs().max(), 3) == 0.016
+    row = again[means & pink & paper_s].iloc[0]
+    assert (round(row["difference_first"], 3), round(row["difference"], 3)) == (-0.13, -0.067)
+    seeds = again[(again["seed"] != "all") & (again["threshold_kind"] == "fitted")]
+    single = seeds.groupby(["noise", "amount"])["moved"]
+    single = single.agg(lambda column: (column**2).mean() ** 0.5).round(3)
+    assert (single.min(), single.max()) == (0.010, 0.018)
+    assert round(seeds["moved"].abs().max(), 3) == 0.117
+    redrawn = again.loc[means & (again["arm"] == "redrawn"), "difference"].round(3)
+    assert (redrawn.min(), redrawn.max()) == (-0.016, -0.009)
+    width = (again["high_passages"] - again["low_passages"]) / (again["high"] - again["low"])
+    assert width[means].median() == pytest.approx(1 + 1 / 8, abs=0.02)
 
 
 def test_what_the_readme_says_of_the_study_is_in_its_tables(root):

@@ -180,8 +180,8 @@ def refuse_pieces(checks: Iterable[str | Path]) -> None:
         listed = "\n".join(f"  - {found['problem']}: {found['message']}" for found in hard)
         raise InputError(
             f"{len(hard)} problems stop the run:\n{listed}\nMend the files, or name the pieces "
-            "under corpus.exclude, each with a reason. `snakemake --cores all check_corpus` lists all "
-            "problems of the corpus."
+            "under corpus.exclude, each with a reason. `snakemake --cores all check_corpus` lists "
+            "all problems of the corpus."
         )
 
 
