@@ -181,7 +181,7 @@ def test_how_far_the_study_moves_when_it_is_trained_again_is_told(root):
     again = pd.read_csv(results / "study_again.csv", keep_default_na=False, na_values=[""])
     changes = pd.read_csv(results / "study_changes.csv", keep_default_na=False, na_values=[""])
     shown = ["arm", "against", "domain", "noise", "amount"]
-    again = again.merge(changes[shown].drop_duplicates(), on=shown)
+    whole, again = again, again.merge(changes[shown].drop_duplicates(), on=shown)
     again["moved"] = again["difference"] - again["difference_first"]
     first, now, by_passage = (
         (again[f"low{end}"] > 0) | (again[f"high{end}"] < 0) for end in ("_first", "", "_passages")
@@ -227,6 +227,22 @@ def test_how_far_the_study_moves_when_it_is_trained_again_is_told(root):
     assert round(seeds["moved"].abs().max(), 3) == 0.117
     redrawn = again.loc[means & (again["arm"] == "redrawn"), "difference"].round(3)
     assert (redrawn.min(), redrawn.max()) == (-0.016, -0.009)
+    recordings = pd.read_csv(results / "study_recordings.csv")
+    pairs = set(zip(recordings["arm"], recordings["against"], strict=True))
+    audio = whole[whole["domain"].eq("audio") & whole["threshold_kind"].eq("fitted")]
+    audio = audio[[pair in pairs for pair in zip(audio["arm"], audio["against"], strict=True)]]
+    audio = audio[audio["seed"] == "all"]
+    first, now = ((audio[f"low{end}"] > 0) | (audio[f"high{end}"] < 0) for end in ("_first", ""))
+    same = audio["difference"] * audio["difference_first"] > 0
+    assert [len(audio), first.sum(), (first & now & same).sum(), (first & now & ~same).sum()] == [
+        344, 271, 251, 0,
+    ]  # fmt: skip
+    lost = audio[first & ~now & audio["arm"].eq("adversarial") & audio["against"].eq("base")]
+    assert set(lost["noise"]) == {"room"} and set(lost["amount"]) == {0.0, -6.0, -8.0}
+    assert (lost["difference"].min().round(3), lost["difference"].max().round(3)) == (
+        -0.032,
+        -0.031,
+    )
     width = (again["high_passages"] - again["low_passages"]) / (again["high"] - again["low"])
     assert width[means].median() == pytest.approx(1 + 1 / 8, abs=0.02)
 
