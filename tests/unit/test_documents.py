@@ -455,6 +455,20 @@ def test_links_within_the_repository_lead_somewhere(root, document):
             assert ((root / document).parent / target).exists(), target
 
 
+def test_commands_say_how_many_cores(root):
+    # Without it Snakemake starts nothing but a dry run.
+    enough = r"--cores|--profile|--resources|--lint|--list|--unlock|--cleanup| -n\b"
+    found = []
+    manuals = ("corpora", "report", "reruns", "transcription", "robust", "study")
+    for name in ("README.md", "config/README.md", *(f"docs/{manual}.md" for manual in manuals)):
+        text = (root / name).read_text(encoding="utf-8").replace("\\\n", " ")
+        commands = re.findall(r"`(snakemake [^`]*)`", text)
+        commands += re.findall(r"^ *(snakemake .*)$", text, re.MULTILINE)
+        found += commands
+        assert [one for one in commands if not re.search(enough, one)] == [], name
+    assert len(found) > 20
+
+
 def test_the_readme_s_speeds_are_those_of_the_benchmarks(root):
     readme = (root / "README.md").read_text(encoding="utf-8")
     section = readme[readme.index("## How fast") :].split("\n## ")[0]
