@@ -48,7 +48,6 @@ rule evaluate_model:
             "features.frames",
             "seeds",
             "training.adversary",
-            "training.arms",
             "training.backend",
             "training.equivariant",
             "training.loop",

@@ -35,7 +35,7 @@ def peer_differences(
         The columns of :func:`at4ramt.evaluation.study_tables.change_table` and ``criterion``, at
         the kinds of threshold that both have; empty without a peer.
     """
-    differences = [change_table(as_heard(counts[:0]), [], [], draws=draws, base_seed=base_seed)]
+    differences = []
     for peer in peers:
         answers, others = counts[counts["system"] == peer], counts[counts["system"] != peer]
         if answers.empty or others.empty:
@@ -52,9 +52,10 @@ def peer_differences(
                 heard, pairs, conditions_of(heard), draws=draws, base_seed=base_seed
             )
             differences.append(part.assign(criterion=criterion))
-    if len(differences) == 1:
-        return differences[0].assign(criterion="")
-    return pd.concat(differences[1:], ignore_index=True)
+    if not differences:
+        nothing = change_table(as_heard(counts[:0]), [], [], draws=draws, base_seed=base_seed)
+        return nothing.assign(criterion="")
+    return pd.concat(differences, ignore_index=True)
 
 
 def as_heard(counts: pd.DataFrame) -> pd.DataFrame:
