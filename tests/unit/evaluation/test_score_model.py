@@ -12,6 +12,7 @@ from at4ramt.evaluation.collect import collect_table
 from at4ramt.evaluation.score_model import (
     OFFSETS,
     Condition,
+    Piece,
     conditions,
     remove_offset,
     score_model,
@@ -125,6 +126,16 @@ def test_counts_and_losses_are_those_of_the_windows(scored, piece, level, arm):
                 assert part.loc[pitch, "bce_sum"] == pytest.approx(bce.sum(), rel=1e-4)
                 weighted = (bce * np.where(is_active, *pair)).sum()
                 assert part.loc[pitch, "loss_sum"] == pytest.approx(weighted, rel=1e-4)
+
+
+def test_coloured_noise_that_is_scored_in_is_none_that_can_be_trained_in():
+    rows = np.arange(20)
+    nothing = np.zeros((20, 1), bool)
+    piece = Piece("piece", "piano", "test", np.zeros((20, 168), np.float32), 7, nothing,
+                  nothing[:, 0], rows.astype(np.int32))  # fmt: skip
+    drawn = piece.noise("pink")
+    np.testing.assert_array_equal(drawn, unit_noise("pink", 7, rows, 168, pool=EVALUATION_POOL))
+    assert not np.array_equal(drawn, unit_noise("pink", 7, rows, 168))
 
 
 def test_every_condition_is_there_once(scored):
