@@ -5,7 +5,8 @@
 Each step runs in a process of its own. A row has its seconds, its peak of resident memory, and the
 bound on that: what a step may take before it is given anything, and what more for each minute or
 piece (BOUNDS says what it is that grows). Where there are two sizes of a kind, the growth from the
-smallest to the largest is held to its bound as well, which a bound on the whole would hide. Exit
+smallest to the largest is held to its bound as well, which a bound on the whole would hide; a peak
+differs by up to 15 MB from run to run, so sizes that lie near each other say little of growth. Exit
 code 1 if a bound is broken.
 """
 
@@ -56,7 +57,7 @@ BOUNDS = {
     ("pieces", "shard"): Bound(200, 0.05, "the pieces' names"),
     ("pieces", "epoch"): Bound(900, 0.05, MATRIX),
     ("work", "features"): Bound(250, 2, "as of a recording"),
-    ("work", "shard"): Bound(250, 8, "the longest piece, which is in memory as a whole"),
+    ("work", "shard"): Bound(250, 9, "the longest piece, which is in memory as a whole"),
     ("work", "epoch"): Bound(900, 5, MATRIX),
 }
 UNITS = {"recording": "minute", "pieces": "piece", "work": "minute"}
