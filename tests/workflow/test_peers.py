@@ -1,7 +1,10 @@
 """Peers: basic-pitch in its own environment, and models of other runs."""
 
+import os
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -107,6 +110,15 @@ def test_a_model_of_another_run_stands_in_the_table_too(linked_copy):
     )
     frames = mine[(mine["criterion"] == "frames") & (mine["snr_db"] == np.inf)]
     assert 2 * frames["matched"].sum() > 0.8 * (frames["reference"] + frames["estimated"]).sum()
+
+    # An archive's export, which is run in its place, is an input as well.
+    for suffix in (".keras", ".onnx"):
+        shutil.copy(ROOT / Path(named).with_suffix(suffix), run.path / f"their $(model){suffix}")
+    said = run.snakemake("--dry-run", *asked("their $(model).keras"))
+    inputs = re.search(r"rule evaluate_peer_model:\n    input: (.*)", said)[1].split(", ")
+    assert [Path(os.path.realpath(run.path / each)).name for each in inputs[:2]] == [
+        "their $(model).keras", "their $(model).onnx"
+    ]  # fmt: skip
 
     said = run.snakemake("--dry-run", *asked("models/robsut.onnx"), fails=True)
     assert "evaluation.peer_models, mine: there is no " in said

@@ -77,8 +77,12 @@ _REMEDIES = {
 }
 
 
+# How ONNX Runtime, whose errors are of no class of Python's, says that there is no memory left.
+_NO_MEMORY = ("bad_alloc", "Failed to allocate memory")
+
+
 def _system_remedy(error: BaseException) -> str | None:
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(each in str(error) for each in _NO_MEMORY):
         return _REMEDIES[errno.ENOMEM]
     number = error.errno if isinstance(error, OSError) else None
     if number is None:

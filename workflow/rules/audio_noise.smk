@@ -163,6 +163,7 @@ rule evaluate_peer:
 rule evaluate_peer_model:
     input:
         model=peer_model,
+        export=peer_export,
         files=read_files(audio_splits(), sounding_files(SOUNDING, "features", "audio", "notes")),
     output:
         "results/evaluation/peers/{peer_model}.audio.parquet",

@@ -100,6 +100,13 @@ def peer_model(wildcards):
     return harmless_path(path, LINKS)
 
 
+def peer_export(wildcards):
+    """Export beside such a model's archive, which is run in its place if it was made of it."""
+    path = PEER_MODELS[wildcards.peer_model]
+    export = str(Path(path).with_suffix(".onnx"))
+    return [harmless_path(export, LINKS)] if path != export and os.path.exists(export) else []
+
+
 def peer_environment(wildcards):
     """Nothing, if a peer's environment is there; else planning ends in a line that says so."""
     if not PEER_BY_CONDA and not os.path.exists(PEER_PYTHON):

@@ -21,6 +21,7 @@ from at4ramt.evaluation.score_model import (
 from at4ramt.evaluation.tables import read_scores
 from at4ramt.files import file_digest, write_json
 from at4ramt.seeds import purpose_seed
+from at4ramt.training.adversary import perturb_rows
 from at4ramt.training.backend import start_backend
 from at4ramt.training.losses import loss_weights
 from at4ramt.training.noise import EVALUATION_POOL, unit_noise
@@ -126,6 +127,29 @@ def test_counts_and_losses_are_those_of_the_windows(scored, piece, level, arm):
                 assert part.loc[pitch, "bce_sum"] == pytest.approx(bce.sum(), rel=1e-4)
                 weighted = (bce * np.where(is_active, *pair)).sum()
                 assert part.loc[pitch, "loss_sum"] == pytest.approx(weighted, rel=1e-4)
+
+
+@pytest.mark.parametrize("arm", ["base", "mean_removed", "offset_removed"])
+def test_each_is_attacked_as_it_hears(scored, arm):
+    network, weights, table, outputs = scored
+    rows = table[table["piece"] == "first"]
+    magnitudes = np.abs(np.stack(rows["real"]) + 1j * np.stack(rows["imag"]))[:, 12:180]
+    truth = np.stack(rows["labels"]).astype(np.uint8)
+    centre = rows["centre"].to_numpy()
+    around = ((3, 3), (0, 0))
+    attacked = perturb_rows(
+        network, np.pad(magnitudes.astype(np.float32), around), np.pad(truth, around),
+        np.pad(centre, 3), weights, 0.2, median_removed=arm == "offset_removed",
+    )  # fmt: skip
+    if arm == "offset_removed":
+        attacked = attacked - np.median(attacked, axis=1, keepdims=True)
+    windows = np.stack([attacked[i : i + 7] for i in range(len(rows))])[centre]
+    logits = network.predict_on_batch(windows)[:, 0]
+    expected = np.logaddexp(0, np.where(truth[centre] > 0, -logits, logits)).sum(axis=0)
+    found = pd.read_parquet(outputs["scores"])
+    found = found[(found["piece"] == "first") & (found["noise"] == "gradient")]
+    found = found[(found["arm"] == arm) & (found["threshold_kind"] == "half")]
+    np.testing.assert_allclose(found["bce_sum"], expected, rtol=1e-4)
 
 
 def test_coloured_noise_that_is_scored_in_is_none_that_can_be_trained_in():

@@ -109,6 +109,27 @@ def test_inference_needs_no_tensorflow(pair, root):
     assert subprocess.check_output(command, env=environment, text=True).strip() == "set()"
 
 
+def test_too_little_memory_is_no_fault_of_the_file(pair, root):
+    script = """if True:
+        import resource, sys, numpy
+        from at4ramt.errors import InputError
+        from at4ramt.training.onnx_file import load_onnx
+        model, frames = load_onnx(sys.argv[1]), numpy.zeros((600, 168), numpy.float32)
+        pages = int(open("/proc/self/statm").read().split()[0])
+        here = pages * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (here, here))
+        try:
+            model.logits(frames)
+        except InputError as error:
+            print(error)
+    """
+    environment = os.environ | {"PYTHONPATH": str(root / "workflow")}
+    command = [sys.executable, "-c", script, str(pair.onnx_path)]
+    said = subprocess.check_output(command, env=environment, text=True).strip()
+    assert said.startswith(f"{pair.onnx_path}: the network cannot be run (")
+    assert said.endswith("; give the job more memory, then run the same command again")
+
+
 def test_only_the_export_of_this_very_model_is_taken(tmp_path):
     path = write_model(tmp_path / "a.keras", "small")
     assert exported(path) is None

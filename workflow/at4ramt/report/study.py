@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from at4ramt.evaluation.study_tables import PITCHES_OF_OCTAVE
 from at4ramt.report import noisy, style
-from at4ramt.report.summary import signed
+from at4ramt.report.summary import few_pieces, signed
 from at4ramt.report.systems import ratio_label
 
 Arms = Mapping[str, Mapping[str, Any]]
@@ -525,7 +525,7 @@ def _change_row(row: Mapping[str, Any], ranges: pd.DataFrame) -> dict[str, Any]:
     keys = ("split", "arm", "against", "threshold_kind", "domain", "noise", "amount")
     seeds = ranges.loc[tuple(row[key] for key in keys)]
     if not np.isfinite(row["low"]):
-        sign = "one piece only" if row["pieces"] == 1 else "too few pieces"
+        sign = few_pieces(int(row["pieces"]))
     elif row["low"] > 0:
         sign = "better"
     else:

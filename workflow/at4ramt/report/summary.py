@@ -159,10 +159,14 @@ def signed(value: float) -> str:
     return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", "−")
 
 
+def few_pieces(pieces: int) -> str:
+    """Return what a difference lacks that has no interval."""
+    return "one piece only" if pieces == 1 else f"too few of {pieces} pieces have it"
+
+
 def without_interval(pieces: int) -> str:
     """Return why a difference has no interval."""
-    few = "one piece only" if pieces == 1 else f"too few of {pieces} pieces have it"
-    return f"{few}, so no interval"
+    return f"{few_pieces(pieces)}, so no interval"
 
 
 def describe(one: Comparison) -> str:

@@ -103,17 +103,17 @@ class OnnxModel:
             found = [self.session.run([OUTPUT], {INPUT: each})[0] for each in chunks]
         # The runtime's own errors have no base class but Exception.
         except Exception as error:
-            raise self._damaged(told(error)) from error
+            raise self._unrunnable(told(error), mend(error, AGAIN)) from error
         rows = [min(CHUNK_ROWS, len(magnitudes) - context - first) for first in starts]
         shapes = [each.shape for each in found]
         if shapes != [(1, count, self.sizes[1]) for count in rows]:
-            raise self._damaged(f"it gives {shapes[0]} for {rows[0]} frames")
+            raise self._unrunnable(f"it gives {shapes[0]} for {rows[0]} frames", AGAIN)
         return np.concatenate([each[0] for each in found])
 
-    def _damaged(self, found: str) -> InputError:
+    def _unrunnable(self, found: str, what_to_do: str) -> InputError:
         return InputError(
             f"{self.path}: the network cannot be run ({found}); expected an ONNX file that this "
-            f"workflow wrote; {AGAIN}"
+            f"workflow wrote; {what_to_do}"
         )
 
 
