@@ -149,7 +149,9 @@ def test_silence_has_no_notes(
     assert "silence.wav: the audio is silent" in caplog.text
 
 
-@pytest.mark.parametrize("samples", [1, 50, 700, 20000])
+# A mean of nothing is told in the user's terminal.
+@pytest.mark.filterwarnings("error:::at4ramt")
+@pytest.mark.parametrize("samples", [1, 50, 700, 20000, 64000])
 def test_recordings_shorter_than_a_filter(samples: int, tmp_path: Path, detector: Model) -> None:
     path = write(tmp_path / "short.wav", AUDIO[30000 : 30000 + samples])
     found = transcribe_file(path, detector)

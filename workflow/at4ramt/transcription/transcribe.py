@@ -138,17 +138,18 @@ def _each_second(audio: AudioFile) -> tuple[npt.NDArray[np.float64], npt.NDArray
     held = np.zeros(0, np.float32)
 
     def count(samples: npt.NDArray[np.float32], seconds: int) -> None:
-        whole = samples.reshape(seconds, len(samples) // max(1, seconds))
+        whole = samples.reshape(seconds, len(samples) // seconds)
         means.append(whole.mean(axis=1, dtype=np.float64))
         powers.append(whole.var(axis=1, dtype=np.float64))
 
     for block in audio.blocks():
         held = np.concatenate([held, downmix.feed(block)])
         seconds = len(held) // audio.sample_rate_hz
-        whole = seconds * audio.sample_rate_hz
-        count(held[:whole], seconds)
-        held = held[whole:]
-    if audio.seconds < 1:
+        if seconds:
+            whole = seconds * audio.sample_rate_hz
+            count(held[:whole], seconds)
+            held = held[whole:]
+    if not powers:
         count(held, 1)
     if downmix.peak < SILENT_PEAK:
         log.warning(
