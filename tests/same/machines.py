@@ -47,12 +47,14 @@ def held_to(onednn: str, openblas: str, *left: str) -> dict[str, str]:
     }
 
 
+# NumPy calls them by levels of x86-64 since 2.4, and by their own names before.
+ABOVE_AVX = ("X86_V4", "AVX512", "X86_V3", "AVX2", "FMA3", "F16C")
 PLAIN = "as it is"
 MACHINES = {
     PLAIN: {},
-    "AVX2 (Haswell)": held_to("AVX2", "HASWELL", "AVX512"),
-    "AVX (Sandy Bridge)": held_to("AVX", "SANDYBRIDGE", "AVX512", "AVX2", "FMA3", "F16C"),
-    "SSE4.1 (Nehalem)": held_to("SSE41", "NEHALEM", "AVX", "FMA3", "F16C"),
+    "AVX2 (Haswell)": held_to("AVX2", "HASWELL", "X86_V4", "AVX512"),
+    "AVX (Sandy Bridge)": held_to("AVX", "SANDYBRIDGE", *ABOVE_AVX),
+    "SSE4.1 (Nehalem)": held_to("SSE41", "NEHALEM", *ABOVE_AVX, "AVX"),
     "without oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "0"},
 }
 

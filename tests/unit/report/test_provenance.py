@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from pathlib import Path
 
@@ -99,3 +100,27 @@ def test_commit(tmp_path: Path) -> None:
 def test_versions_name_what_computes() -> None:
     table = provenance.list_versions().set_index("package")["version"]
     assert {"Python", "AT4rAMT", "numpy", "soxr", "keras", "matplotlib"} <= set(table.index)
+
+
+@pytest.mark.parametrize(
+    ("told", "processor", "instructions"),
+    [
+        (
+            "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu avx fma avx2 avx512f avx512vl\n"
+            "\nprocessor\t: 1\nmodel name\t: AMD EPYC\nflags\t\t: fpu avx fma avx2 avx512f\n",
+            "AMD EPYC",
+            "AVX, AVX2, FMA, AVX-512",
+        ),
+        ("processor\t: 0\nFeatures\t: fp asimd sve\n", None, "NEON, SVE"),
+        ("", None, "not known"),
+        (None, None, "not known"),
+    ],
+)
+def test_the_machine_is_told_with_what_its_last_digits_depend_on(
+    told: str | None, processor: str | None, instructions: str, tmp_path: Path
+) -> None:
+    if told is not None:
+        (tmp_path / "cpuinfo").write_text(told, encoding="utf-8")
+    machine = provenance.describe_machine(tmp_path / "cpuinfo").set_index("what")["value"]
+    assert machine["vector instructions"] == instructions
+    assert machine["processor"] == (processor or platform.processor() or platform.machine())

@@ -79,21 +79,38 @@ def list_versions() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["package", "version"])
 
 
-def describe_machine() -> pd.DataFrame:
-    """Return what the report was made on: system, processor, cores, memory."""
-    processor = platform.processor() or platform.machine()
+# By /proc/cpuinfo's names; TensorFlow, OpenBLAS and NumPy choose their kernels by them, and with
+# the kernels the last digits of a training (docs/reliability.md).
+INSTRUCTIONS = {
+    "avx": "AVX",
+    "avx2": "AVX2",
+    "fma": "FMA",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512_bf16": "AVX-512 BF16",
+    "amx_tile": "AMX",
+    "asimd": "NEON",
+    "sve": "SVE",
+}
+
+
+def describe_machine(cpuinfo: str | Path = "/proc/cpuinfo") -> pd.DataFrame:
+    """Return what the report was made on: system, processor, instructions, cores, memory."""
     try:
-        found = re.search(
-            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE
-        )
-        processor = found.group(1) if found else processor
-    except OSError:
-        pass
+        told = Path(cpuinfo).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        told = ""
+    model = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
+    processor = model.group(1) if model else platform.processor() or platform.machine()
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", told, re.MULTILINE)
+    there = set(flags.group(1).split()) if flags else set()
+    instructions = ", ".join(name for flag, name in INSTRUCTIONS.items() if flag in there)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return pd.DataFrame(
         [
             ("system", f"{platform.system()} {platform.release()} ({platform.machine()})"),
             ("processor", processor),
+            ("vector instructions", instructions or "not known"),
             ("cores", f"{psutil.cpu_count(logical=True)} logical, {usable} usable by this job"),
             ("memory", f"{psutil.virtual_memory().total / 2**30:.1f} GiB"),
         ],
