@@ -1,9 +1,10 @@
 """What notes and frames of a finished demo score in noise, with and without refined onsets.
 
-    PYTHONPATH=workflow .venv/bin/python benchmarks/transcription.py results
+    PYTHONPATH=workflow .venv/bin/python benchmarks/transcription.py results \
+        docs/results/demo_transcription.csv
 
-prints the tables of docs/transcription.md. Scored are the test pieces of the embedded corpus,
-all notes and frames pooled, at the threshold that was fitted to each model. Then, for the notes
+writes the table of docs/transcription.md. Scored are the test pieces of the embedded corpus, all
+notes and frames pooled, at the threshold that was fitted to each model. Printed is, for the notes
 that the clean arm finds without noise, how far their onsets are off, and how their velocities rank
 beside those that were played.
 """
@@ -27,6 +28,7 @@ from at4ramt.evaluation.notes import OFFSET_SHARES, match_notes, notes_in_range
 from at4ramt.features.audio import read_audio
 from at4ramt.features.cqt import CqtSettings, complex_cqt
 from at4ramt.features.labels import frame_labels, read_labels
+from at4ramt.files import whole_file
 from at4ramt.seeds import purpose_seed
 from at4ramt.training.noise import uniform_noise
 from at4ramt.transcription.models import Model, open_model
@@ -41,8 +43,8 @@ TIMED = "clean"
 C3 = 48
 
 
-def main(results: Path) -> None:
-    """Print a row for each noise and model."""
+def main(results: Path, out: Path) -> None:
+    """Write a row for each noise and model."""
     models = {arm: _model(results, arm) for arm in ARMS}
     features = models["base"].features
     pieces = pd.read_csv(PIECES, sep="\t", dtype=str)
@@ -65,13 +67,19 @@ def main(results: Path) -> None:
                 counts.setdefault(key, Counter()).update(scored)
         print(piece, file=sys.stderr)
     columns = (*OFFSET_SHARES, "frames", "frames of notes")
-    print("noise", "model", "notes", *columns, sep="\t")
-    for key, count in counts.items():
-        f1 = (
-            pooled(*(count[f"{name} {part}"] for part in ("hit", "false", "missed")))[2]
-            for name in columns
+    rows = [
+        (
+            *key,
+            *(
+                pooled(*(count[f"{name} {part}"] for part in ("hit", "false", "missed")))[2]
+                for name in columns
+            ),
         )
-        print(*key, *(f"{value:.2f}" for value in f1), sep="\t")
+        for key, count in counts.items()
+    ]
+    table = pd.DataFrame(rows, columns=["noise", "model", "notes", *columns])
+    with whole_file(out) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f")
     _print_found(found)
 
 
@@ -177,6 +185,6 @@ def _print_found(pieces: list[pd.DataFrame]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -58,6 +58,30 @@ def test_the_readme_s_tables_are_those_of_the_results(root):
             assert cells[1:] == [f"{float(value):.3f}" for value in expected]
 
 
+def test_the_table_of_transcriptions_is_that_of_the_results(root):
+    document = (root / "docs" / "transcription.md").read_text(encoding="utf-8")
+    with open(root / "docs" / "results" / "demo_transcription.csv", newline="") as opened:
+        scores = {
+            (row["noise"], row["model"], row["notes"]): {
+                name: f"{float(row[name]):.2f}"
+                for name in ("onset", "onset_offset", "frames", "frames of notes")
+            }
+            for row in csv.DictReader(opened)
+        }
+    rows = table_lines(document, "| noise | model | notes, runs alone")
+    assert len(rows) == len(
+        {(noise, model) for noise, model, _ in scores} - {("none", "true roll")}
+    )
+    for shown, model, *values in rows:
+        noise = f"audio, {shown}" if "dB" in shown else shown.replace("0.34", "magnitudes, 0.34")
+        kinds = ("runs alone", "refined")
+        alone, refined = (scores[noise, model.split(",")[0], kind] for kind in kinds)
+        assert values == [
+            *(f"{kind['onset']} ({kind['onset_offset']})" for kind in (alone, refined)),
+            alone["frames"], refined["frames of notes"],
+        ]  # fmt: skip
+
+
 def test_the_table_beside_basic_pitch_is_that_of_the_results(root):
     document = (root / "docs" / "transcription.md").read_text(encoding="utf-8")
     with open(root / "docs" / "results" / "demo_systems.csv", newline="") as opened:
