@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from benchmarks.where_it_fails import tables
 from faults.campaign import FAULTS, WITHOUT_JOB, read_strikes, table_of
 
@@ -198,6 +199,20 @@ def test_differences_quoted_of_the_study_are_in_its_tables(root):
         assert len(quoted) >= 4, name
         strange = [one for one in quoted if unsigned(one) not in known]
         assert not strange, name
+
+
+def test_what_came_out_the_same_again_is_counted(root):
+    text = (root / "docs" / "study.md").read_text(encoding="utf-8")
+    text = text[text.index("**The same again.**") :].split("\n\n")[0]
+    listed = re.search(r"thirteen arms \((.*?)\)", text).group(1)
+    arms = set(re.findall(r"`(\w+)`", listed)) | {"base", "mean_removed", "offset_removed"}
+    assert len(arms) == 13 + 3
+    with open(root / "docs" / "results" / "study_changes.csv", newline="") as opened:
+        rows = [row for row in csv.DictReader(opened) if {row["arm"], row["against"]} <= arms]
+    assert f"the {len(rows)} rows of [the differences]" in text
+    config = yaml.safe_load((root / "config" / "study.yaml").read_text(encoding="utf-8"))
+    others = len(set(config["rounds"]["arms"]) - arms)
+    assert others == 11 and "The eleven other arms were not run." in text
 
 
 def test_how_far_the_study_moves_when_it_is_trained_again_is_told(root):
