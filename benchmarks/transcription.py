@@ -67,20 +67,15 @@ def main(results: Path, out: Path) -> None:
                 counts.setdefault(key, Counter()).update(scored)
         print(piece, file=sys.stderr)
     columns = (*OFFSET_SHARES, "frames", "frames of notes")
-    rows = [
-        (
-            *key,
-            *(
-                pooled(*(count[f"{name} {part}"] for part in ("hit", "false", "missed")))[2]
-                for name in columns
-            ),
-        )
-        for key, count in counts.items()
-    ]
+    rows = [(*key, *(_f1(count, name) for name in columns)) for key, count in counts.items()]
     table = pd.DataFrame(rows, columns=["noise", "model", "notes", *columns])
     with whole_file(out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
     _print_found(found)
+
+
+def _f1(count: Counter[str], name: str) -> float:
+    return pooled(*(count[f"{name} {part}"] for part in ("hit", "false", "missed")))[2]
 
 
 def _model(results: Path, arm: str) -> Model:
